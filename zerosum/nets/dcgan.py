@@ -1,0 +1,135 @@
+"""The DCGAN family: all-convolutional generator and critic that mirror each other, for any size.
+
+Radford, Metz & Chintala 2015: strided convolutions and no pooling, batch norm except at the
+generator's output and the critic's input, ReLU and tanh in the generator, LeakyReLU .2 in the
+critic, weights N(0, .02). Channels double with each halving, up to eight times `width`.
+"""
+
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from zerosum.nets.plan import Stage, stages
+
+__all__ = ["DCGANCritic", "DCGANGenerator", "norm_layer"]
+
+
+def norm_layer(name: str, channels: int) -> nn.Module:
+    """The normalisation `name` for `channels` feature maps: batch, layer (over C, H and W), or none.
+
+    >>> norm_layer("layer", 8)  # doctest: +ELLIPSIS
+    GroupNorm(1, 8, ...)
+    """
+    if name == "batch":
+        return nn.BatchNorm2d(channels)
+    if name == "layer":
+        return nn.GroupNorm(1, channels)
+    if name == "none":
+        return nn.Identity()
+    raise ValueError(f"norm must be batch, layer or none, not {name!r}")
+
+
+def _channels(width: int, plan: list[Stage]) -> list[int]:
+    """Feature maps after each halving, from the image inwards."""
+    return [width * min(2**i, 8) for i in range(len(plan))]
+
+
+def _down(stage: Stage, c_in: int, c_out: int, kernel: int, bias: bool) -> nn.Conv2d:
+    # Padding so that the output is ⌈n/stride⌉: an even kernel fits an even side, an odd one any.
+    k = [_fit(kernel, n, s) for n, s in zip(stage.outer, stage.stride, strict=True)]
+    return nn.Conv2d(c_in, c_out, (k[0], k[1]), stage.stride, ((k[0] - 1) // 2, (k[1] - 1) // 2), bias=bias)
+
+
+def _up(stage: Stage, c_in: int, c_out: int, kernel: int, bias: bool) -> nn.ConvTranspose2d:
+    k, extra = [], []
+    for outer, inner, s in zip(*stage, strict=True):
+        size = _fit(kernel, outer, s)
+        k.append(size)
+        extra.append(outer - ((inner - 1) * s - 2 * ((size - 1) // 2) + size))
+    padding = ((k[0] - 1) // 2, (k[1] - 1) // 2)
+    return nn.ConvTranspose2d(
+        c_in, c_out, (k[0], k[1]), stage.stride, padding, (extra[0], extra[1]), bias=bias
+    )
+
+
+def _fit(kernel: int, side: int, stride: int) -> int:
+    """An even kernel made odd where it would miss the size: no halving, or an odd side."""
+    return kernel if kernel % 2 or (stride == 2 and side % 2 == 0) else kernel - 1
+
+
+def _initialise(net: nn.Module) -> None:
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+class DCGANGenerator(nn.Module):
+    """z [B, latent] → images [B, C, H, W] in (−1, 1).
+
+    `shape` is (C, H, W), 8 to 512 a side; `width` the feature maps at the last stage but one;
+    `kernel` the convolutions' size (5 in the paper, 4 in most ports).
+
+    >>> DCGANGenerator((3, 48, 80), latent=100, width=8)(torch.zeros(2, 100)).shape
+    torch.Size([2, 3, 48, 80])
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        *,
+        latent: int = 100,
+        width: int = 128,
+        kernel: int = 5,
+        norm: str = "batch",
+    ) -> None:
+        super().__init__()
+        plan = stages(shape[1:])
+        channels = _channels(width, plan)
+        # A bias before batch norm has no effect, and Adam would amplify the noise of its zero gradient.
+        bias = norm != "batch"
+        self.base = (channels[-1], *plan[-1].inner)
+        self.project = nn.Linear(latent, prod(self.base), bias=bias)
+        layers: list[nn.Module] = [norm_layer(norm, channels[-1]), nn.ReLU(inplace=True)]
+        for i in reversed(range(1, len(plan))):
+            layers += [_up(plan[i], channels[i], channels[i - 1], kernel, bias)]
+            layers += [norm_layer(norm, channels[i - 1]), nn.ReLU(inplace=True)]
+        layers += [_up(plan[0], channels[0], shape[0], kernel, bias), nn.Tanh()]
+        self.layers = nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
+        _initialise(self)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x: Tensor = self.project(z).unflatten(1, self.base)
+        out: Tensor = self.layers(x.contiguous(memory_format=torch.channels_last))
+        return out
+
+
+class DCGANCritic(nn.Module):
+    """Images [B, C, H, W] → logits [B]; no sigmoid, which belongs to the objective.
+
+    >>> DCGANCritic((1, 28, 28), width=8)(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2])
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], *, width: int = 128, kernel: int = 5, norm: str = "batch"
+    ) -> None:
+        super().__init__()
+        plan = stages(shape[1:])
+        channels = _channels(width, plan)
+        layers: list[nn.Module] = [_down(plan[0], shape[0], channels[0], kernel, True)]
+        layers += [nn.LeakyReLU(0.2, inplace=True)]
+        for i in range(1, len(plan)):
+            layers += [_down(plan[i], channels[i - 1], channels[i], kernel, norm != "batch")]
+            layers += [norm_layer(norm, channels[i]), nn.LeakyReLU(0.2, inplace=True)]
+        self.layers = nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
+        self.judge = nn.Linear(channels[-1] * prod(plan[-1].inner), 1)
+        _initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.judge(self.layers(x).flatten(1)).squeeze(1)
+        return logits

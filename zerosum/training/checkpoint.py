@@ -1,0 +1,282 @@
+"""Checkpoints: one safetensors file each, checksummed, written atomically, holding all of the state.
+
+Tensors are named `game/…`, `optimiser/PLAYER/PARAMETER/KEY` and `average/MODULE/…`; everything else is
+JSON in the file's header. Reading one runs no code: there is no pickle anywhere.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from zerosum.games.game import Clock
+from zerosum.training.gradients import first_non_finite
+from zerosum.training.state import State
+
+__all__ = ["CheckpointError", "Saved", "read", "restore", "restore_weights", "write"]
+
+FORMAT = 1
+_MOST_METADATA = 16 * 2**20
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be read, written, or does not fit; says which and why."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint as read: tensors by name, and the JSON beside them."""
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    meta: Mapping[str, Any]
+
+    @property
+    def clock(self) -> Clock:
+        """How far training had come."""
+        return Clock(*self.meta["clock"])
+
+
+def write(
+    path: Path,
+    game: nn.Module,
+    optimisers: Mapping[str, Optimizer],
+    state: State,
+    about: Mapping[str, Any] | None = None,
+) -> None:
+    """Write all of the state to `path`: beside it first, fsynced, then renamed onto it.
+
+    Whatever happens, `path` is afterwards either what it was or whole. `about` is any JSON to carry
+    along (the recipe). Raises CheckpointError where a tensor is not finite (a bad state is never saved
+    as good) or the disk refuses.
+    """
+    tensors = dict(_collect(game, optimisers, state))
+    bad = first_non_finite(iter(tensors.items()))
+    if bad:
+        raise CheckpointError(f"not saved: {bad[0]} is {bad[1]} at step {state.clock.step}")
+    meta: dict[str, Any] = {
+        "format": FORMAT,
+        "clock": list(state.clock),
+        "seed": state.seed,
+        "seconds": state.seconds,
+        "optimisers": {player: _describe(game, optimiser) for player, optimiser in optimisers.items()},
+        "scalers": {player: scaler.state_dict() for player, scaler in state.scalers.items()},
+        "averages": {name: average.decay for name, average in state.averages.items()},
+        "names": sorted(tensors),
+        "about": dict(about or {}),
+    }
+    meta["checksum"] = _checksum(tensors, meta)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        save_file(tensors, partial, {"zerosum": json.dumps(meta, allow_nan=False)})
+        _sync(partial)
+        os.replace(partial, path)
+        _sync(path.parent)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"{path}: cannot be written ({error}). The checkpoints before it are intact; make room or give "
+            "write permission, then `zerosum resume`"
+        ) from error
+
+
+def read(path: Path) -> Saved:
+    """Read and verify a checkpoint; memory stays within the file's own size.
+
+    Raises CheckpointError for a file that is missing, cut, altered by a single bit, or from a newer
+    version.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get("zerosum", "")
+            if not 0 < len(text) < _MOST_METADATA:
+                raise CheckpointError(f"{path}: not a zerosum checkpoint")
+            meta = json.loads(text, object_pairs_hook=_no_twins)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path}: cannot be read as a checkpoint ({error})") from error
+    if not isinstance(meta, dict) or meta.get("checksum") != _checksum(tensors, meta):
+        raise CheckpointError(f"{path}: damaged, its checksum does not agree with its content")
+    if meta["format"] != FORMAT:
+        raise CheckpointError(f"{path}: written in format {meta['format']}, and this version reads {FORMAT}")
+    missing = sorted(set(meta["names"]) - set(tensors))
+    if missing:
+        raise CheckpointError(f"{path}: lacks the tensor {missing[0]!r}")
+    return Saved(path, tensors, meta)
+
+
+def restore(saved: Saved, game: nn.Module, optimisers: Mapping[str, Optimizer], state: State) -> None:
+    """Put all of a checkpoint's state into a game, its optimisers and a state built by the same recipe.
+
+    Every tensor is copied into place, so memory formats stay those of the parameters. Raises
+    CheckpointError naming the first thing that is missing, left over or of another shape.
+    """
+    for field in ("clock", "seed", "seconds", "optimisers", "scalers", "averages"):
+        if field not in saved.meta:
+            raise CheckpointError(f"{saved.path}: lacks {field!r}")
+    _same_names(saved, "players", set(saved.meta["optimisers"]), set(optimisers))
+    _same_names(saved, "averages", set(saved.meta["averages"]), set(state.averages))
+    left = set(saved.tensors)
+    left -= _fill(saved, "game/", game)
+    for name, average in state.averages.items():
+        average.decay = saved.meta["averages"][name]
+        left -= _fill(saved, f"average/{name}/", average.module)
+    parameters = dict(game.named_parameters())
+    for player, optimiser in optimisers.items():
+        left -= _fill_optimiser(saved, player, optimiser, parameters)
+    if left:
+        raise CheckpointError(f"{saved.path}: holds {min(left)!r}, which this recipe has no place for")
+    for player, scaler in state.scalers.items():
+        if player in saved.meta["scalers"]:
+            scaler.load_state_dict(saved.meta["scalers"][player])
+    state.clock, state.seed = saved.clock, saved.meta["seed"]
+    state.seconds = saved.meta["seconds"]
+
+
+def restore_weights(saved: Saved, game: nn.Module) -> None:
+    """Put the game's weights and buffers alone into place: a new run from old weights."""
+    _fill(saved, "game/", game)
+
+
+def _same_names(saved: Saved, what: str, there: set[str], here: set[str]) -> None:
+    if there != here:
+        raise CheckpointError(
+            f"{saved.path}: its {what} are {', '.join(sorted(there)) or 'none'}, and the recipe's "
+            f"{', '.join(sorted(here)) or 'none'}"
+        )
+
+
+def _collect(
+    game: nn.Module, optimisers: Mapping[str, Optimizer], state: State
+) -> Iterator[tuple[str, Tensor]]:
+    def still(tensor: Tensor) -> Tensor:
+        return tensor.detach().to("cpu", copy=True).contiguous()
+
+    for name, tensor in game.state_dict().items():
+        yield f"game/{name}", still(tensor)
+    for name, average in state.averages.items():
+        for key, tensor in average.module.state_dict().items():
+            yield f"average/{name}/{key}", still(tensor)
+    names = {id(p): name for name, p in game.named_parameters()}
+    for player, optimiser in optimisers.items():
+        for p, values in optimiser.state.items():
+            for key, value in values.items():
+                if isinstance(value, Tensor):
+                    yield f"optimiser/{player}/{names[id(p)]}/{key}", still(value)
+
+
+def _describe(game: nn.Module, optimiser: Optimizer) -> dict[str, Any]:
+    names = {id(p): name for name, p in game.named_parameters()}
+    groups = [
+        {
+            **{k: v for k, v in group.items() if k != "params"},
+            "params": [names[id(p)] for p in group["params"]],
+        }
+        for group in optimiser.param_groups
+    ]
+    kept = {names[id(p)]: sorted(values) for p, values in optimiser.state.items()}
+    plain = {
+        names[id(p)]: {k: v for k, v in values.items() if not isinstance(v, Tensor)}
+        for p, values in optimiser.state.items()
+    }
+    return {"class": type(optimiser).__name__, "groups": groups, "state": kept, "plain": plain}
+
+
+def _fill(saved: Saved, prefix: str, module: nn.Module) -> set[str]:
+    """Copy tensors into a module's state; returns the names used."""
+    used = set()
+    with torch.no_grad():
+        for name, target in module.state_dict().items():
+            target.copy_(_fitting(saved, prefix + name, target))
+            used.add(prefix + name)
+    return used
+
+
+def _fitting(saved: Saved, name: str, target: Tensor) -> Tensor:
+    if name not in saved.tensors:
+        raise CheckpointError(f"{saved.path}: lacks the tensor {name!r}")
+    tensor = saved.tensors[name]
+    if tensor.shape != target.shape:
+        raise CheckpointError(
+            f"{saved.path}: {name!r} is {tuple(tensor.shape)}, and the recipe's {tuple(target.shape)}"
+        )
+    return tensor
+
+
+def _fill_optimiser(
+    saved: Saved, player: str, optimiser: Optimizer, parameters: Mapping[str, nn.Parameter]
+) -> set[str]:
+    there, here = saved.meta["optimisers"][player], {id(p): name for name, p in parameters.items()}
+    if there["class"] != type(optimiser).__name__:
+        raise CheckpointError(
+            f"{saved.path}: the {player}'s optimiser was {there['class']}, not {type(optimiser).__name__}"
+        )
+    used = set()
+    for group, settings in zip(optimiser.param_groups, there["groups"], strict=True):
+        if [here[id(p)] for p in group["params"]] != settings["params"]:
+            raise CheckpointError(f"{saved.path}: the {player}'s optimiser holds other parameters")
+        group.update({k: _as_was(v, group.get(k)) for k, v in settings.items() if k != "params"})
+    for name, keys in there["state"].items():
+        p = parameters[name]
+        optimiser.state[p] = dict(there["plain"][name])
+        for key in keys:
+            if key in there["plain"][name]:
+                continue
+            full = f"optimiser/{player}/{name}/{key}"
+            if full not in saved.tensors:
+                raise CheckpointError(f"{saved.path}: lacks the tensor {full!r}")
+            tensor = saved.tensors[full]
+            # A moment takes its parameter's memory format: fused Adam pairs them element by element.
+            like = p.detach() if tensor.shape == p.shape else tensor
+            device = p.device if tensor.shape == p.shape or _on_device(optimiser) else "cpu"
+            optimiser.state[p][key] = torch.empty_like(like, dtype=tensor.dtype, device=device).copy_(tensor)
+            used.add(full)
+    return used
+
+
+def _on_device(optimiser: Optimizer) -> bool:
+    """Whether scalar state (the step count) lives with the parameter: fused and capturable ones do."""
+    return any(group.get("fused") or group.get("capturable") for group in optimiser.param_groups)
+
+
+def _as_was(value: Any, current: Any) -> Any:
+    return tuple(value) if isinstance(current, tuple) else value
+
+
+def _checksum(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> str:
+    digest = hashlib.blake2b(digest_size=32)
+    plain = {k: v for k, v in meta.items() if k != "checksum"}
+    digest.update(json.dumps(plain, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\x1f{name}\x1f{tensor.dtype}\x1f{tuple(tensor.shape)}\x1f".encode())
+        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        raise ValueError("a key occurs twice in its JSON")
+    return out
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
