@@ -24,7 +24,8 @@ class Maxout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pieces: Tensor = self.affine(x)
-        return pieces.unflatten(1, (self.units, self.pieces)).amax(2)
+        out: Tensor = pieces.unflatten(1, (self.units, self.pieces)).amax(2)
+        return out
 
 
 def _uniform(net: nn.Module, bound: float | None) -> None:
