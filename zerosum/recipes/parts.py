@@ -1,0 +1,133 @@
+"""The parts that may be named in a setting, and how optimisers and schedules are made."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from torch import nn
+from torch.optim import SGD, Adam, Optimizer, RMSprop
+
+from zerosum import constraints, objectives, penalties
+from zerosum.constraints import Constraint
+from zerosum.games.game import Clock
+from zerosum.names import build_part
+from zerosum.objectives import Objective
+from zerosum.penalties import Penalty
+from zerosum.training.loop import Schedule
+
+__all__ = [
+    "CONSTRAINTS",
+    "OBJECTIVES",
+    "OPTIMISERS",
+    "PENALTIES",
+    "SCHEDULES",
+    "constraint_of",
+    "objective_of",
+    "optimiser_of",
+    "penalties_of",
+    "schedule_of",
+]
+
+OBJECTIVES: Mapping[str, Callable[..., Objective]] = {
+    "minimax": objectives.minimax,
+    "non-saturating": objectives.non_saturating,
+    "least-squares": objectives.least_squares,
+    "hinge": objectives.hinge,
+    "wasserstein": objectives.wasserstein,
+}
+PENALTIES: Mapping[str, Callable[..., Penalty]] = {"wgan-gp": penalties.wgan_gp, "r1": penalties.r1}
+CONSTRAINTS: Mapping[str, Callable[..., Constraint]] = {
+    "spectral-norm": constraints.spectral_norm,
+    "clip": constraints.clip,
+}
+
+Parameters = Iterable[nn.Parameter]
+MakeOptimiser = Callable[[Parameters, float], Optimizer]
+
+
+def adam(beta1: float = 0.5, beta2: float = 0.999, eps: float = 1e-8) -> MakeOptimiser:
+    """Adam (Kingma & Ba 2015), fused: one kernel for all parameters."""
+    return lambda parameters, lr: Adam(parameters, lr, (beta1, beta2), eps, fused=True)
+
+
+def rmsprop(alpha: float = 0.99, eps: float = 1e-8) -> MakeOptimiser:
+    """RMSProp (Tieleman & Hinton 2012), as WGAN with clipping uses it."""
+    return lambda parameters, lr: RMSprop(parameters, lr, alpha, eps)
+
+
+def sgd(momentum: float = 0.5) -> MakeOptimiser:
+    """Stochastic gradient descent with momentum."""
+    return lambda parameters, lr: SGD(parameters, lr, momentum, fused=True)
+
+
+OPTIMISERS: Mapping[str, Callable[..., MakeOptimiser]] = {"adam": adam, "rmsprop": rmsprop, "sgd": sgd}
+
+Law = Callable[[Clock, float], Mapping[str, float]]
+
+
+def linear(start: int, stop: int) -> Law:
+    """The learning rate, constant up to `start` images, then falling in a line to 0 at `stop`."""
+    if not 0 <= start < stop:
+        raise ValueError(f"schedule linear: 0 ≤ start < stop must hold, not start={start}, stop={stop}")
+    return lambda clock, lr: {"lr": lr * min(1.0, max(0.0, (stop - clock.images) / (stop - start)))}
+
+
+def decay(factor: float = 1.000004, floor: float = 1e-6) -> Law:
+    """The learning rate divided by `factor` at each step, down to `floor`."""
+    return lambda clock, lr: {"lr": max(floor, lr * factor**-clock.step)}
+
+
+def momentum(start: float = 0.5, stop: float = 0.7, images: int = 12_500_000) -> Law:
+    """Momentum rising in a line from `start` to `stop` over `images`."""
+    return lambda clock, lr: {"momentum": start + (stop - start) * min(1.0, clock.images / images)}
+
+
+SCHEDULES: Mapping[str, Callable[..., Law]] = {"linear": linear, "decay": decay, "momentum": momentum}
+
+
+def objective_of(text: str) -> Objective:
+    """An objective by name and parameters.
+
+    >>> objective_of("least-squares:a=-1,b=1,c=0").bounded
+    False
+    """
+    return build_part(OBJECTIVES, text, "objective")
+
+
+def penalties_of(texts: Sequence[str]) -> tuple[Penalty, ...]:
+    """Penalties by name and parameters; "none" stands for no penalty.
+
+    >>> [p.name for p in penalties_of(["r1:weight=1,every=16"])]
+    ['r1']
+    """
+    return tuple(build_part(PENALTIES, text, "penalty") for text in texts if text != "none")
+
+
+def constraint_of(text: str) -> Constraint | None:
+    """A constraint by name and parameters; "none" is None.
+
+    >>> constraint_of("clip:bound=0.01").name
+    'clip'
+    """
+    return None if text == "none" else build_part(CONSTRAINTS, text, "constraint")
+
+
+def optimiser_of(text: str, module: nn.Module, lr: float) -> Optimizer:
+    """An optimiser of all of a module's parameters.
+
+    >>> type(optimiser_of("rmsprop", nn.Linear(1, 1), 5e-5)).__name__
+    'RMSprop'
+    """
+    if lr <= 0:
+        raise ValueError(f"--lr must be positive, not {lr}")
+    return build_part(OPTIMISERS, text, "optimiser")(module.parameters(), lr)
+
+
+def schedule_of(texts: Sequence[str], lr: float) -> Schedule | None:
+    """One schedule of all the laws named, from a starting learning rate; None where none is.
+
+    >>> schedule_of(["linear:start=0,stop=100"], 0.2)(Clock(1, 50))
+    {'lr': 0.1}
+    """
+    laws = [build_part(SCHEDULES, text, "schedule") for text in texts if text != "none"]
+    if not laws:
+        return None
+    return lambda clock: {key: value for law in laws for key, value in law(clock, lr).items()}

@@ -1,0 +1,31 @@
+"""What a recipe returns: a game, who optimises what, and how it is usually trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch.optim import Optimizer
+
+from zerosum.draws import Latent
+from zerosum.games.game import Game
+from zerosum.training.loop import Schedule
+
+__all__ = ["System"]
+
+
+@dataclass(frozen=True)
+class System:
+    """A game ready to train.
+
+    `batch` is over all processes, `images` the usual length in real images shown; `average` is the
+    decay of the generator's moving average (0 keeps none worth the name), from which samples are
+    drawn; `generator` names the submodule that turns `latent` into samples.
+    """
+
+    game: Game
+    optimisers: Mapping[str, Optimizer]
+    latent: Latent
+    batch: int
+    images: int
+    average: float = 0.999
+    generator: str = "generator"
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
