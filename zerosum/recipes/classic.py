@@ -1,20 +1,20 @@
-"""The first three recipes: Goodfellow 2014, Radford 2015, Gulrajani 2017."""
+"""The first three recipes: Goodfellow 2014, Radford 2015, Gulrajani 2017.
+
+Each setting is explained once for all recipes, in `zerosum.recipes.glossary`.
+"""
 
 from typing import Literal
 
 from torch import nn
 
 from zerosum.draws import Latent
-from zerosum.games.adversarial import Adversarial
 from zerosum.nets.dcgan import DCGANCritic, DCGANGenerator
 from zerosum.nets.mlp import MLPCritic, MLPGenerator
-from zerosum.recipes.parts import constraint_of, objective_of, optimiser_of, penalties_of, schedule_of
+from zerosum.recipes.duel import Fakes, First, duel
 from zerosum.recipes.system import System
 
 __all__ = ["dcgan", "gan", "wgan_gp"]
 
-First = Literal["critic", "generator"]
-Fakes = Literal["fresh", "shared"]
 Norm = Literal["batch", "layer", "none"]
 Law = Literal["normal", "uniform"]
 
@@ -45,51 +45,10 @@ def gan(
     """The first GAN: perceptrons, maxout, momentum (Goodfellow et al. 2014).
 
     Settings of the paper's MNIST experiment; 12.5 million images are 250 epochs of its 50,000.
-
-    Parameters
-    ----------
-    latent
-        Size of the generator's input.
-    latent_law
-        Its law: uniform on [-1, 1], or normal.
-    hidden
-        The generator's hidden ReLU layers.
-    critic_hidden
-        The critic's hidden layers.
-    pieces
-        Linear pieces of each maxout unit; 1 makes it LeakyReLU.
-    dropout
-        What the critic drops, at its input and at hidden units.
-    objective
-        What critic and generator minimise.
-    penalty
-        Penalty on the critic, name:key=value,...; may be given several times; "none" for none.
-    constraint
-        Constraint on the critic, name:key=value,...
-    critic_steps
-        Turns of the critic a step (k of the paper's algorithm 1).
-    first
-        Who moves first.
-    fakes
-        Fresh fakes for the generator's turn, or shared with the critic's.
-    optimiser
-        adam, rmsprop or sgd, with name:key=value,...
-    lr
-        Learning rate.
-    critic_lr
-        The critic's own learning rate.
-    schedule
-        How lr and momentum change; may be given several times; "none" for none.
-    average
-        Decay of the moving average of the generator, from which samples are drawn.
-    batch
-        Real images a turn, over all processes.
-    images
-        Length of training, in real images shown.
     """
     generator = MLPGenerator(shape, latent=latent, hidden=hidden)
     critic = MLPCritic(shape, hidden=critic_hidden, pieces=pieces, dropout=dropout)
-    return _system(
+    return duel(
         generator, critic, Latent(latent, latent_law), objective, penalty, constraint, critic_steps, first,
         fakes, optimiser, lr, critic_lr, schedule, average, batch, images,
     )  # fmt: skip
@@ -121,50 +80,9 @@ def dcgan(
     """Deep convolutional GAN, all strided convolutions and batch norm (Radford et al. 2015).
 
     Settings of the paper; 8.75 million images are the 25 epochs of its faces.
-
-    Parameters
-    ----------
-    latent
-        Size of the generator's input.
-    latent_law
-        Its law: uniform on [-1, 1], or normal.
-    width
-        Feature maps next to the image; they double with each halving, up to eightfold.
-    kernel
-        Size of the convolutions.
-    norm
-        Normalisation in the generator.
-    critic_norm
-        Normalisation in the critic; gradient penalties need layer or none.
-    objective
-        What critic and generator minimise.
-    penalty
-        Penalty on the critic, name:key=value,...; may be given several times; "none" for none.
-    constraint
-        Constraint on the critic, name:key=value,...
-    critic_steps
-        Turns of the critic a step.
-    first
-        Who moves first.
-    fakes
-        Fresh fakes for the generator's turn, or shared with the critic's.
-    optimiser
-        adam, rmsprop or sgd, with name:key=value,...
-    lr
-        Learning rate.
-    critic_lr
-        The critic's own learning rate.
-    schedule
-        How lr changes; may be given several times; "none" for none.
-    average
-        Decay of the moving average of the generator, from which samples are drawn.
-    batch
-        Real images a turn, over all processes.
-    images
-        Length of training, in real images shown.
     """
     generator, critic = _convolutional("dcgan", shape, latent, width, kernel, norm, critic_norm)
-    return _system(
+    return duel(
         generator, critic, Latent(latent, latent_law), objective, penalty, constraint, critic_steps, first,
         fakes, optimiser, lr, critic_lr, schedule, average, batch, images,
     )  # fmt: skip
@@ -197,50 +115,9 @@ def wgan_gp(
 
     Settings of the paper's LSUN experiment, layer norm in the critic; 64 million images are its
     200,000 steps of five critic turns with 64.
-
-    Parameters
-    ----------
-    latent
-        Size of the generator's input.
-    latent_law
-        Its law: uniform on [-1, 1], or normal.
-    width
-        Feature maps next to the image; they double with each halving, up to eightfold.
-    kernel
-        Size of the convolutions.
-    norm
-        Normalisation in the generator.
-    critic_norm
-        Normalisation in the critic; gradient penalties need layer or none.
-    objective
-        What critic and generator minimise.
-    penalty
-        Penalty on the critic, name:key=value,...; may be given several times; "none" for none.
-    constraint
-        Constraint on the critic, name:key=value,...
-    critic_steps
-        Turns of the critic a step.
-    first
-        Who moves first.
-    fakes
-        Fresh fakes for the generator's turn, or shared with the critic's.
-    optimiser
-        adam, rmsprop or sgd, with name:key=value,...
-    lr
-        Learning rate.
-    critic_lr
-        The critic's own learning rate.
-    schedule
-        How lr changes; may be given several times; "none" for none.
-    average
-        Decay of the moving average of the generator, from which samples are drawn.
-    batch
-        Real images a turn, over all processes.
-    images
-        Length of training, in real images shown.
     """
     generator, critic = _convolutional("wgan-gp", shape, latent, width, kernel, norm, critic_norm)
-    return _system(
+    return duel(
         generator, critic, Latent(latent, latent_law), objective, penalty, constraint, critic_steps, first,
         fakes, optimiser, lr, critic_lr, schedule, average, batch, images,
     )  # fmt: skip
@@ -257,46 +134,4 @@ def _convolutional(
     return (
         DCGANGenerator(image, latent=latent, width=width, kernel=kernel, norm=norm),
         DCGANCritic(image, width=width, kernel=kernel, norm=critic_norm),
-    )
-
-
-def _system(
-    generator: nn.Module,
-    critic: nn.Module,
-    latent: Latent,
-    objective: str,
-    penalty: tuple[str, ...],
-    constraint: str,
-    critic_steps: int,
-    first: First,
-    fakes: Fakes,
-    optimiser: str,
-    lr: float,
-    critic_lr: float | None,
-    schedule: tuple[str, ...],
-    average: float,
-    batch: int,
-    images: int,
-) -> System:
-    game = Adversarial(
-        generator,
-        critic,
-        latent,
-        objective_of(objective),
-        penalties=penalties_of(penalty),
-        constraint=constraint_of(constraint),
-        critic_steps=critic_steps,
-        first=first,
-        fakes=fakes,
-    )
-    rates = {"generator": lr, "critic": lr if critic_lr is None else critic_lr}
-    schedules = {player: schedule_of(schedule, rate) for player, rate in rates.items()}
-    return System(
-        game,
-        {player: optimiser_of(optimiser, game.get_submodule(player), rate) for player, rate in rates.items()},
-        latent,
-        batch,
-        images,
-        average,
-        schedules={player: law for player, law in schedules.items() if law is not None},
     )

@@ -41,7 +41,7 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe(
             "dcgan",
             dcgan,
-            "Radford, Metz & Chintala 2015, Unsupervised Representation Learning with DCGANs, arXiv:1511.06434",
+            "Radford et al. 2015, Unsupervised Representation Learning with DCGANs, arXiv:1511.06434",
             {"small": {**_SMALL_CONVOLUTIONAL, "images": 400_000}},
         ),
         Recipe(

@@ -1,0 +1,31 @@
+"""What each setting of the recipes means, one line each: for `--help`, `zerosum recipes` and the docs."""
+
+from collections.abc import Mapping
+
+__all__ = ["SETTINGS"]
+
+SETTINGS: Mapping[str, str] = {
+    "latent": "Size of the generator's input.",
+    "latent_law": "Its law: uniform on [-1, 1], or normal.",
+    "hidden": "The generator's hidden ReLU layers.",
+    "critic_hidden": "The critic's hidden layers.",
+    "pieces": "Linear pieces of each maxout unit; 1 makes it LeakyReLU.",
+    "dropout": "What the critic drops, at its input and at hidden units.",
+    "objective": "What critic and generator minimise.",
+    "penalty": 'Penalty on the critic, name:key=value,...; may be given several times; "none" for none.',
+    "constraint": "Constraint on the critic, name:key=value,...",
+    "critic_steps": "Turns of the critic a step: k in algorithm 1 of the first GAN paper.",
+    "first": "Who moves first.",
+    "fakes": "Fresh fakes for the generator's turn, or shared with the critic's.",
+    "optimiser": "adam, rmsprop or sgd, with name:key=value,...",
+    "lr": "Learning rate.",
+    "critic_lr": "The critic's own learning rate.",
+    "schedule": 'How lr and momentum change; may be given several times; "none" for none.',
+    "average": "Decay of the moving average of the generator, from which samples are drawn.",
+    "batch": "Real images a turn, over all processes.",
+    "images": "Length of training, in real images shown.",
+    "width": "Feature maps next to the image; they double with each halving, up to eightfold.",
+    "kernel": "Size of the convolutions.",
+    "norm": "Normalisation in the generator.",
+    "critic_norm": "Normalisation in the critic; gradient penalties need layer or none.",
+}
