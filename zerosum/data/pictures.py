@@ -1,0 +1,140 @@
+"""Stored samples as picture files: tiled, in their own depth and channels, and as 8-bit previews."""
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zerosum.data.cache import replacing
+from zerosum.data.formats import Format
+
+Array = np.ndarray[Any, Any]
+TIFFS = (".tif", ".tiff")
+
+
+def grid(stored: Array, columns: int | None = None, padding: int = 2) -> Array:
+    """Tile [N, H, W, C] into one picture of the same type, row by row; gaps and missing tiles are zero.
+
+    `columns` defaults to a picture about as many tiles wide as high.
+
+    >>> grid(np.ones((6, 8, 8, 3), np.uint8), columns=3, padding=2).shape
+    (22, 32, 3)
+    """
+    if stored.ndim != 4 or not len(stored):
+        raise ValueError(f"samples of shape {stored.shape}: expected [N, H, W, C] with N of at least 1")
+    count, height, width, channels = stored.shape
+    columns = min(count, columns or math.ceil(math.sqrt(count)))
+    rows = math.ceil(count / columns)
+    high, wide = height + padding, width + padding
+    picture = np.zeros((rows * high + padding, columns * wide + padding, channels), stored.dtype)
+    for index in range(count):
+        top, left = (index // columns) * high + padding, (index % columns) * wide + padding
+        picture[top : top + height, left : left + width] = stored[index]
+    return picture
+
+
+def suffix(dtype: np.dtype[Any], channels: int) -> str:
+    """The file suffix that keeps a picture's depth and channels: .png where PNG does, else .tiff.
+
+    >>> suffix(np.dtype("uint16"), 1), suffix(np.dtype("uint16"), 3)
+    ('.png', '.tiff')
+    """
+    png = (dtype == np.uint8 and channels in (1, 3, 4)) or (dtype == np.uint16 and channels == 1)
+    return ".png" if png else ".tiff"
+
+
+def save_image(path: Path, image: Array) -> None:
+    """Write [H, W, C] in its own depth; the file is whole or not there at all.
+
+    PNG for 8 bits of 1, 3 or 4 channels and 16-bit grey; TIFF for all; .npy for all. Raises ValueError, which
+    names the right suffix, for one that would lose depth or channels.
+    """
+    if image.ndim != 3 or image.dtype not in (np.uint8, np.uint16, np.float32):
+        raise ValueError(
+            f"{path}: {image.dtype} {image.shape}; expected [H, W, C] of uint8, uint16 or float32"
+        )
+    kind, right = path.suffix.lower(), suffix(image.dtype, image.shape[2])
+    content = io.BytesIO()
+    if kind == ".npy":
+        np.save(content, image, allow_pickle=False)
+    elif kind in TIFFS:
+        _tiff(content, image)
+    elif kind == ".png" and right == ".png":
+        from PIL import Image
+
+        Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(content, "PNG")
+    else:
+        raise ValueError(
+            f"{path}: {image.dtype} with {image.shape[2]} channels is kept whole as {right}; "
+            f"name it {path.with_suffix(right).name}"
+        )
+    with replacing(path) as stream:
+        stream.write(content.getbuffer())
+
+
+def _tiff(content: io.BytesIO, image: Array) -> None:
+    import tifffile
+
+    channels = image.shape[2]
+    colour = channels in (3, 4)
+    tifffile.imwrite(
+        content,
+        image[..., 0] if channels == 1 else image,
+        photometric="rgb" if colour else "minisblack",
+        planarconfig="contig" if channels > 1 else None,
+        extrasamples=["unspecified"] * (channels - (3 if colour else 1)),
+        compression="zlib",
+        metadata=None,
+    )
+
+
+def save_files(folder: Path, stored: Array) -> list[Path]:
+    """Write each of [N, H, W, C] as 000000.png and so on, .tiff where PNG would lose something.
+
+    Points [N, D] become one points.npy. Returns the paths.
+    """
+    if stored.ndim == 2:
+        path = folder / "points.npy"
+        with replacing(path) as stream:
+            np.save(stream, stored, allow_pickle=False)
+        return [path]
+    right = suffix(stored.dtype, stored.shape[-1])
+    paths = [folder / f"{index:06d}{right}" for index in range(len(stored))]
+    for path, image in zip(paths, stored, strict=True):
+        save_image(path, image)
+    return paths
+
+
+def preview(stored: Array, form: Format) -> Array:
+    """8-bit grey or RGB for a page: [N, H, W, 1 or 3], or [H, W, 3], a scatter picture, for points [N, 2].
+
+    Of other numbers of channels the first three are shown, of two the first. `form.low` is black, `form.high`
+    white. Points of more than two dimensions are shown by their first two.
+
+    >>> preview(np.full((1, 8, 8, 1), 65535, np.uint16), Format((1, 8, 8), "uint16", 0, 65535)).max()
+    np.uint8(255)
+    """
+    if form.points:
+        return _scatter(stored)
+    shown = stored[..., :3] if stored.shape[-1] >= 3 else stored[..., :1]
+    if form.dtype == "uint8" and (form.low, form.high) == (0, 255):
+        return shown
+    unit = (shown.astype(np.float64) - form.low) / (form.high - form.low)
+    return np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
+
+
+def _scatter(points: Array) -> Array:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4, 4), dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.1, 0.1, 0.85, 0.85))
+    second = points[:, 1] if points.shape[1] > 1 else np.zeros(len(points))
+    axes.scatter(points[:, 0], second, s=2, alpha=0.5)
+    axes.set_aspect("equal", adjustable="datalim")
+    canvas.draw()
+    picture: Array = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return picture
