@@ -1,0 +1,393 @@
+"""The report of a run directory: what it shows, what it refuses, what it never lets through."""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+import shlex
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zerosum.report import command_line, write_report
+
+RECIPE: dict[str, Any] = {
+    "zerosum": "0.1.0",
+    "recipe": "dcgan",
+    "arguments": {"latent": 100, "objective": "non-saturating", "penalty": ["r1:weight=10"], "bias": False},
+    "data": {
+        "where": "my photos",
+        "size": [48, 80],
+        "channels": None,
+        "flip": False,
+        "name": "my photos",
+        "count": 60000,
+        "fingerprint": "ab12" * 16,
+        "classes": ["cat", "dog"],
+        "format": {"shape": [1, 48, 80], "dtype": "uint16", "low": 0.0, "high": 4095.0},
+        "notes": ["resized with antialiasing"],
+        "set_aside": 3,
+    },
+    "training": {"images": 5000, "seed": 7, "precision": "fp32", "clip": None},
+    "environment": {"python": "3.11.7", "torch": "2.13.0", "processor": "a processor", "processes": 1},
+}
+
+
+class Page(HTMLParser):
+    """The elements of a page, its text, and its scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.scripts: list[str] = []
+        self._inside = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inside = tag
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts.append(data)
+        else:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def pictures(self) -> list[Image.Image]:
+        sources = [image["src"] or "" for image in self.all("img")]
+        return [Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) for source in sources]
+
+
+def line(images: int, **values: float) -> str:
+    entry = {"step": images // 64, "images": images, "seconds": images / 80, "rate": 80.0}
+    return json.dumps(entry | {name.replace("__", "/"): value for name, value in values.items()})
+
+
+def event(name: str, images: int, **more: str) -> str:
+    return json.dumps({"event": name, "images": images, "time": "2026-11-22T03:04:05+00:00", **more})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished run of 5000 images with three grids."""
+    path = tmp_path / "photos"
+    (path / "samples").mkdir(parents=True)
+    (path / "checkpoints").mkdir()
+    (path / "checkpoints" / "000000005000.safetensors").touch()
+    (path / "recipe.json").write_text(json.dumps(RECIPE))
+    lines = [
+        line(images, critic__real=0.6, critic__fake=0.4, critic__adversarial=1.3, critic__gradient=2.0)
+        for images in range(100, 5001, 100)
+    ]
+    (path / "metrics.jsonl").write_text(
+        "\n".join([event("started", 0), *lines, event("finished", 5000)]) + "\n"
+    )
+    for images in (1000, 2000, 5000):
+        grid(path, images)
+    return path
+
+
+def grid(run: Path, images: int, value: int = 128) -> None:
+    Image.new("L", (32, 16), value).save(run / "samples" / f"{images:012d}.png")
+
+
+def report(run: Path) -> Page:
+    return Page(write_report(run).read_text(encoding="utf-8"))
+
+
+def test_one_page_tells_the_whole_run(run: Path) -> None:
+    page = report(run)
+    for fact in (
+        "5,000 of 5,000 real images shown in 1 min 2 s, 80 a second",
+        "finished",
+        "Loss of critic",
+        "D on real and fake",
+        "equilibrium",
+        "Norm of the gradient",
+        "Throughput",
+        "ab12" * 16,
+        "a processor",
+        "resized with antialiasing",
+        "2: cat, dog",
+        "set aside",
+        "000000005000.safetensors",
+        "zerosum train dcgan --data 'my photos' --size 48x80",
+    ):
+        assert fact in page.text, fact
+    assert len(page.all("svg")) == 4
+    assert [path.name for path in run.iterdir() if "report" in path.name] == ["report.html"]
+
+
+def test_needs_nothing_beside_itself(run: Path) -> None:
+    text = write_report(run).read_text(encoding="utf-8")
+    page = Page(text)
+    for _, attributes in page.elements:
+        for name in ("src", "href", "xlink:href"):
+            value = attributes.get(name) or "#"
+            assert value.startswith(("data:image/", "#")), value
+    assert set(re.findall(r"https?://[^\s\"']+", text)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert "@import" not in text
+
+
+def test_policy_admits_the_pages_own_script_alone(run: Path) -> None:
+    page = report(run)
+    (script,) = page.scripts
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = [meta["content"] for meta in page.all("meta") if "http-equiv" in meta]
+    assert policy is not None
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+
+
+def poison(value: Any, payload: str) -> Any:
+    """`value` with every key but the fixed ones, and every string, turned hostile."""
+    if isinstance(value, dict):
+        fixed = {*RECIPE, *RECIPE["data"], *RECIPE["data"]["format"], "images"}
+        return {
+            (key if key in fixed else key + payload): poison(item, payload) for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [poison(item, payload) for item in value]
+    return payload if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "<script>alert(1)</script>",
+        "\"'><img src=x onerror=alert(1)>",
+        "</td></style></title></script><svg onload=alert(1)>",
+        "{{ 7*191 }}{% raw %}",
+        "$\\frac{$ \x00\x1b[2J \ud800",
+    ],
+)
+def test_hostile_files_inject_nothing(run: Path, payload: str) -> None:
+    clean = report(run)
+    (run / "recipe.json").write_text(json.dumps(poison(RECIPE, payload)))
+    entries = [json.loads(text) for text in (run / "metrics.jsonl").read_text().splitlines()]
+    for entry in entries:
+        if "event" in entry:
+            entry |= {"event": payload, "message": payload, "time": payload}
+        else:
+            entry["critic/" + payload] = entry.pop("critic/adversarial")
+            entry[payload] = 1.0
+    (run / "metrics.jsonl").write_text("\n".join(map(json.dumps, entries)))
+    page = report(run)
+    assert page.scripts == clean.scripts
+    assert len(page.all("img")) == len(clean.all("img"))
+    assert len(page.all("svg")) == len(clean.all("svg")) + 1  # the quantity added
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert "1337" not in page.text
+
+
+def test_a_hostile_directory_name_is_text(run: Path) -> None:
+    hostile = run.with_name("<img src=x onerror=alert(1)>")
+    run.rename(hostile)
+    page = report(hostile)
+    assert "<img src=x onerror=alert(1)>" in page.text
+    assert not [image for image in page.all("img") if "onerror" in image]
+
+
+def test_command_survives_a_shell(run: Path) -> None:
+    recipe = json.loads((run / "recipe.json").read_text())
+    recipe["data"]["where"] = "a 'b' $(touch x); `c`"
+    recipe["arguments"] |= {"betas": [-0.5, 0.9], "constraint": [], "ema_decay": None}
+    words = shlex.split(command_line(recipe))
+    assert words[:5] == ["zerosum", "train", "dcgan", "--data", "a 'b' $(touch x); `c`"]
+    assert "--no-bias" in words
+    assert "--betas=-0.5 --betas 0.9 --empty-constraint" in " ".join(words)
+    assert "--ema-decay" not in words
+    assert words[-6:] == ["--images", "5000", "--seed", "7", "--precision", "fp32"]
+
+
+def test_command_of_several_processes_starts_as_many() -> None:
+    command = command_line({"recipe": "gan", "environment": {"processes": 4}})
+    assert command == "torchrun --nproc-per-node 4 -m zerosum train gan"
+
+
+def test_missing_pieces_are_named(tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text('{"recipe": "gan"}')
+    text = report(tmp_path).text
+    for missing in (
+        "No sample grids",
+        "holds no numbers",
+        "None in checkpoints/",
+        "names no event",
+        "not started",
+    ):
+        assert missing in text
+    assert "0 real images" in text
+
+
+def test_failure_is_told_with_its_message(run: Path) -> None:
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(event("failed", 5000, message="critic/loss is nan at step 78") + "\n")
+    page = report(run)
+    assert "failed: critic/loss is nan at step 78" in " ".join(page.text.split())
+    assert any(element.get("class") == "failed" for element in page.all("strong"))
+
+
+def test_a_cut_line_is_mentioned(run: Path) -> None:
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 79, "imag')
+    assert "cut or unreadable: line 53." in report(run).text
+
+
+def test_values_that_are_no_probabilities_have_no_equilibrium(run: Path) -> None:
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(line(5100, critic__real=3.0) + "\n")
+    text = report(run).text
+    assert "as D puts them out" in text
+    assert "equilibrium" not in text
+
+
+def test_values_no_axis_holds_are_drawn_as_gaps(run: Path) -> None:
+    wild = [np.nan, np.inf, -np.inf, 1.7e308, -1.7e308, 0.0] * 10
+    text = "\n".join(line(64 * (i + 1), critic__adversarial=v, g__nothing=np.nan) for i, v in enumerate(wild))
+    (run / "metrics.jsonl").write_text(text)
+    assert len(report(run).all("svg")) == 3
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "LA", "1"])
+def test_png_of_every_mode_is_shown(run: Path, mode: str) -> None:
+    Image.new("L", (32, 16), 255).convert(mode).save(run / "samples" / "000000006000.png")
+    latest = report(run).pictures()[0].convert("RGB")
+    assert latest.getpixel((3, 3)) == (255, 255, 255)
+
+
+def test_16_bit_png_is_scaled_by_the_datas_range(run: Path) -> None:
+    values = np.linspace(0, 4095, 512).reshape(16, 32).astype(np.uint16)
+    Image.fromarray(values).save(run / "samples" / "000000006000.png")
+    latest = np.asarray(report(run).pictures()[0])
+    assert latest.dtype == np.uint8
+    np.testing.assert_array_equal(latest, np.round(values / 4095 * 255))
+
+
+def test_16_bit_png_beyond_the_datas_range_is_scaled_by_its_depth(run: Path) -> None:
+    Image.fromarray(np.full((16, 32), 65535, np.uint16)).save(run / "samples" / "000000006000.png")
+    assert np.asarray(report(run).pictures()[0]).min() == 255
+
+
+def test_many_grids_are_thinned_to_twelve_with_both_ends(run: Path) -> None:
+    for images in range(1000, 201_000, 1000):
+        grid(run, images)
+    captions = [image["alt"] or "" for image in report(run).all("img")][1:]
+    shown = [int(re.sub(r"\D", "", caption)) for caption in captions]
+    assert 8 <= len(shown) <= 12
+    assert shown == sorted(set(shown))
+    assert (shown[0], shown[-1]) == (1000, 200_000)
+    assert sum(images <= 20_000 for images in shown) >= 4  # closer together at the start
+
+
+def test_large_grids_keep_the_page_small(run: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), dtype=np.uint8)
+    for images in range(10_000, 34_000, 2000):
+        Image.fromarray(noise).save(run / "samples" / f"{images:012d}.png", compress_level=1)
+    path = write_report(run)
+    assert path.stat().st_size < 5e6
+    assert max(Page(path.read_text(encoding="utf-8")).pictures()[0].size) >= 600
+
+
+def test_pictures_that_cannot_be_shown_are_named_with_the_reason(run: Path) -> None:
+    samples = run / "samples"
+    (samples / "000000006000.tif").write_bytes(b"II*\0")
+    (samples / "000000007000.png").write_bytes((samples / "000000001000.png").read_bytes()[:45])
+    (samples / "000000008000.png").write_bytes(b"")
+    Image.new("1", (10_000, 10_000)).save(samples / "000000009000.png")  # Pillow warns of this one
+    Image.new("1", (20_000, 10_000)).save(samples / "000000009100.png")  # and refuses this one
+    os.mkfifo(samples / "000000009500.png")
+    (samples / "notes.txt").write_text("not a grid")
+    page = report(run)
+    for name in (
+        "6000.tif: browsers",
+        "7000.png: ",
+        "8000.png: ",
+        "9000.png: 10000×10000 pixels are too many",
+        "9100.png: Image size",
+        "9500.png: not a regular file",
+    ):
+        assert name in page.text
+    assert "notes.txt" not in page.text
+    assert len(page.all("img")) == 1 + 3
+    assert "after 5,000 real images" in page.text  # the latest that can be shown is the large one
+
+
+def test_not_a_run_directory(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"recipe\.json is missing.*--out"):
+        write_report(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "recipe.json")
+    with pytest.raises(FileNotFoundError, match="not a run directory"):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ('{"recipe": "gan", "data": ' + "[" * 20 + "]" * 20 + "}", "nested over 8 deep"),
+        ("\xff\xfe", "is not JSON"),
+        ("[]", 'names no "recipe"'),
+        ('{"recipe": 3}', 'names no "recipe"'),
+        ('{"recipe": "gan", "data": []}', '"data" is not an object'),
+        (" " * 2**20 + "{}", "over 1 MiB"),
+    ],
+)
+def test_malformed_recipe_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "recipe.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match=rf"recipe\.json.*{message}"):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_odd_but_valid_recipes_are_shown(tmp_path: Path) -> None:
+    odd = {
+        "recipe": "gan",
+        "data": {"size": [], "range": [0, 10**300], "classes": [], "format": 3, "name": ["a"]},
+        "training": {"images": 10**300},
+        "environment": {"processes": True},
+        "arguments": {"a": [[1, 2], {"b": [None]}], "nan": float("nan"), "long": "x" * 10_000},
+    }
+    (tmp_path / "recipe.json").write_text(json.dumps(odd))
+    assert "xxx …" in report(tmp_path).text
+
+
+def test_a_report_that_cannot_be_written_leaves_the_old_one(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_report(run).write_text("old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_report(run)
+    assert (run / "report.html").read_text() == "old"
+    assert not list(run.glob(".report*"))
+
+
+def test_a_reader_of_the_old_report_never_meets_half_of_the_new(run: Path) -> None:
+    path = write_report(run)
+    path.write_text("old")
+    with path.open() as reader:
+        write_report(run)
+        assert reader.read() == "old"
+    assert path.read_text(encoding="utf-8").endswith("</html>")
