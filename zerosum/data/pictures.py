@@ -35,13 +35,14 @@ def grid(stored: Array, columns: int | None = None, padding: int = 2) -> Array:
     return picture
 
 
-def suffix(dtype: np.dtype[Any], channels: int) -> str:
-    """The file suffix that keeps a picture's depth and channels: .png where PNG does, else .tiff.
+def suffix_of(image: Array) -> str:
+    """The file suffix that keeps the depth and channels of [..., C]: .png where PNG does, else .tiff.
 
-    >>> suffix(np.dtype("uint16"), 1), suffix(np.dtype("uint16"), 3)
+    >>> suffix_of(np.zeros((8, 8, 1), np.uint16)), suffix_of(np.zeros((8, 8, 3), np.uint16))
     ('.png', '.tiff')
     """
-    png = (dtype == np.uint8 and channels in (1, 3, 4)) or (dtype == np.uint16 and channels == 1)
+    channels = image.shape[-1]
+    png = (image.dtype == np.uint8 and channels in (1, 3, 4)) or (image.dtype == np.uint16 and channels == 1)
     return ".png" if png else ".tiff"
 
 
@@ -55,7 +56,7 @@ def save_image(path: Path, image: Array) -> None:
         raise ValueError(
             f"{path}: {image.dtype} {image.shape}; expected [H, W, C] of uint8, uint16 or float32"
         )
-    kind, right = path.suffix.lower(), suffix(image.dtype, image.shape[2])
+    kind, right = path.suffix.lower(), suffix_of(image)
     content = io.BytesIO()
     if kind == ".npy":
         np.save(content, image, allow_pickle=False)
@@ -100,7 +101,7 @@ def save_files(folder: Path, stored: Array) -> list[Path]:
         with replacing(path) as stream:
             np.save(stream, stored, allow_pickle=False)
         return [path]
-    right = suffix(stored.dtype, stored.shape[-1])
+    right = suffix_of(stored)
     paths = [folder / f"{index:06d}{right}" for index in range(len(stored))]
     for path, image in zip(paths, stored, strict=True):
         save_image(path, image)
@@ -122,7 +123,8 @@ def preview(stored: Array, form: Format) -> Array:
     if form.dtype == "uint8" and (form.low, form.high) == (0, 255):
         return shown
     unit = (shown.astype(np.float64) - form.low) / (form.high - form.low)
-    return np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
+    bytes_: Array = np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
+    return bytes_
 
 
 def _scatter(points: Array) -> Array:
@@ -131,7 +133,7 @@ def _scatter(points: Array) -> Array:
 
     figure = Figure(figsize=(4, 4), dpi=100)
     canvas = FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.1, 0.1, 0.85, 0.85))
+    axes = figure.add_axes((0.15, 0.1, 0.82, 0.85))
     second = points[:, 1] if points.shape[1] > 1 else np.zeros(len(points))
     axes.scatter(points[:, 0], second, s=2, alpha=0.5)
     axes.set_aspect("equal", adjustable="datalim")
