@@ -6,31 +6,28 @@ size, and the page's content security policy lets no script run but the page's o
 
 import base64
 import hashlib
-import io
+import inspect
 import json
 import math
 import os
 import re
 import secrets
 import shlex
-import warnings
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined
-from PIL import Image
 
 from zerosum.charts import charts
+from zerosum.frames import frames, number
 from zerosum.metrics_log import Metrics, read_metrics
 
 __all__ = ["command_line", "write_report"]
 
 MAX_RECIPE_BYTES = 2**20
-MAX_PIXELS = 2**25  # a grid of 8×8 pictures of 512×512 has half of this
-MAX_FRAMES = 12
 MAX_EVENTS = 100
 MAX_DEPTH = 8
 SECTIONS = ("arguments", "data", "training", "environment")
@@ -53,7 +50,7 @@ def write_report(run: Path) -> Path:
     """
     recipe = _read_recipe(run)
     metrics = read_metrics(run)
-    frames, left_out = _frames(run / "samples", recipe["data"].get("format"))
+    shown, left_out = frames(run / "samples", recipe["data"].get("format"))
     page = _template().render(
         name=run.resolve().name or str(run),
         recipe=recipe["recipe"],
@@ -63,17 +60,16 @@ def write_report(run: Path) -> Path:
         summary=_summary(recipe, metrics),
         metrics=metrics,
         events=metrics.events[-MAX_EVENTS:],
-        frames=frames,
+        frames=shown,
         left_out=left_out,
         charts=charts(metrics.lines),
         checkpoints=sorted(path.name for path in (run / "checkpoints").glob("*.safetensors")),
     )
     path = run / "report.html"
-    part = run / f".report-{secrets.token_hex(4)}.part"
+    part = run / f".report.html.{secrets.token_hex(4)}.partial"
     try:
-        with part.open(
-            "x", encoding="utf-8", errors="replace"
-        ) as file:  # JSON may hold half a surrogate pair
+        # JSON may hold half a surrogate pair, which UTF-8 cannot.
+        with part.open("x", encoding="utf-8", errors="replace") as file:
             file.write(page)
             file.flush()
             os.fsync(file.fileno())
@@ -86,47 +82,63 @@ def write_report(run: Path) -> Path:
 def command_line(recipe: Mapping[str, Any]) -> str:
     """The command that trains again what a recipe.json describes, quoted for a POSIX shell.
 
-    Settings that are null are left out; true and false become `--x` and `--no-x`, a list one option
-    for each of its values, an image size HxW.
+    Settings that are not set, or that a known recipe has by default, are left out.
 
     >>> command_line({"recipe": "dcgan", "arguments": {"latent": 100, "penalty": ["r1:weight=10"]},
     ...               "data": {"where": "my photos", "size": [48, 80]}, "training": {"clip": None}})
-    "zerosum train dcgan --data 'my photos' --size 48x80 --latent 100 --penalty r1:weight=10"
+    "zerosum train dcgan --data 'my photos' --size 48x80 --penalty r1:weight=10"
     """
-    data = recipe.get("data", {})
-    size = data.get("size")
-    if isinstance(size, list):
-        sides = [str(side) for side in size]
-        size = sides[0] if len(set(sides)) == 1 else "x".join(sides)
-    span = data.get("range")
-    options = {
-        "data": data.get("where"),
-        "size": size,
-        "channels": data.get("channels"),
-        "range": ",".join(map(str, span)) if isinstance(span, list) else span,
-        "flip": data.get("flip"),
-        "split": data.get("split"),
-        **recipe.get("arguments", {}),
-        **recipe.get("training", {}),
-    }
+    data = dict(recipe.get("data", {}))
+    sides = data.get("size")
+    if isinstance(sides, list):
+        data["size"] = "x".join(map(str, sides[:1] if len(set(map(str, sides))) == 1 else sides))
+    if isinstance(data.get("range"), list):
+        data["range"] = tuple(data["range"])
+    asked = {name: data.get(name) for name in ("size", "channels", "range", "flip", "split")}
+    usual, fixed = _signature(recipe["recipe"])
+    settings = {**recipe.get("arguments", {}), **recipe.get("training", {})}
+    options = {"data": data.get("where"), **{name: value for name, value in asked.items() if value}}
+    for name, value in settings.items():
+        nothing = value is None or value is False or value == []
+        if value != usual[name] if name in usual else not nothing:
+            options[name] = tuple(value) if name in fixed and isinstance(value, list) else value
     processes = recipe.get("environment", {}).get("processes")
     several = isinstance(processes, int) and processes > 1
     start = ["torchrun", "--nproc-per-node", str(processes), "-m", "zerosum"] if several else ["zerosum"]
-    words = [*start, "train", recipe["recipe"]]
-    for name, value in options.items():
-        words += _option(name.replace("_", "-"), value)
-    return shlex.join(words)
+    options = {name.replace("_", "-"): value for name, value in options.items() if value is not None}
+    words = [word for name, value in options.items() for word in _option(name, value)]
+    return shlex.join([*start, "train", recipe["recipe"], *words])
+
+
+def _signature(recipe: str) -> tuple[dict[str, Any], set[str]]:
+    """A known recipe's defaults, as JSON has them, and which of its settings are tuples of fixed length."""
+    from zerosum.recipes.table import RECIPES
+
+    if recipe not in RECIPES:
+        return {}, set()
+    build = RECIPES[recipe].build
+    hints = get_type_hints(build)
+    defaults = {
+        name: list(p.default) if isinstance(p.default, tuple) else p.default
+        for name, p in inspect.signature(build).parameters.items()
+    }
+    tuples = {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is tuple}
+    return defaults, {name for name, kinds in tuples.items() if ... not in kinds}
 
 
 def _option(name: str, value: Any) -> list[str]:
-    if value is None:
-        return []
+    """One setting as words: a list as one option for each item, a tuple as one option of several words."""
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
     if isinstance(value, list):
-        return [word for item in value for word in _option(name, item)] or [f"--empty-{name}"]
-    text = json.dumps(value) if isinstance(value, dict) else str(value)
-    return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
+        return [word for item in value or ["none"] for word in _option(name, item)]
+    words = [_word(item) for item in (value if isinstance(value, tuple) else (value,))]
+    joined = words and words[0].startswith("-")  # else it would be read as an option
+    return [f"--{name}={words[0]}", *words[1:]] if joined else [f"--{name}", *words]
+
+
+def _word(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
 def _read_recipe(run: Path) -> dict[str, Any]:
@@ -167,12 +179,6 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def _number(value: Any) -> float | None:
-    """`value` if it is a number that can be drawn and compared, else None."""
-    known = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
-    return float(value) if known else None
-
-
 class _Summary(NamedTuple):
     images: float
     target: float | None
@@ -196,78 +202,12 @@ def _summary(recipe: Mapping[str, Any], metrics: Metrics) -> _Summary:
     told = float(event["images"]) if re.fullmatch(r"\d{1,15}", event.get("images", "")) else 0.0
     return _Summary(
         images=max(last.get("images", 0.0), told),
-        target=_number(recipe["training"].get("images")),
+        target=number(recipe["training"].get("images")),
         seconds=last.get("seconds"),
         rate=float(np.median(rates)) if rates else None,
         state=_STATES.get(event.get("event"), event.get("event", "")),
         message=event.get("message", ""),
     )
-
-
-class _Frame(NamedTuple):
-    images: int
-    uri: str
-    size: tuple[int, int]  # of the embedded picture: width, height
-
-
-def _frames(folder: Path, form: Any) -> tuple[list[_Frame], list[str]]:
-    """At most `MAX_FRAMES` sample grids, oldest first, and what cannot be shown, each with its reason.
-
-    Frames lie closer together at the start, where pictures change fastest; the latest is largest.
-    """
-    grids = sorted(path for path in folder.glob("*") if re.fullmatch(r"\d{12}\.(png|tiff?)", path.name))
-    left_out = [f"{path.name}: browsers cannot show it" for path in grids if path.suffix != ".png"]
-    grids = [path for path in grids if path.suffix == ".png"]
-    if not grids:
-        return [], left_out
-    spread = np.geomspace(1, len(grids), MAX_FRAMES).round().astype(int) - 1
-    chosen = sorted(set(spread.tolist())) if len(grids) > MAX_FRAMES else range(len(grids))
-    frames = []
-    for index in chosen:
-        path = grids[index]
-        latest = index == len(grids) - 1
-        try:
-            picture = _eight_bits(path, form)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            left_out.append(f"{path.name}: {error}")
-            continue
-        uri = _data_uri(picture, side=1200 if latest else 640, limit=1_200_000 if latest else 160_000)
-        frames.append(_Frame(int(path.stem), uri, picture.size))
-    return frames, left_out
-
-
-def _eight_bits(path: Path, form: Any) -> Image.Image:
-    """The picture at `path` as 8-bit grey or RGB; 16-bit values from the data's low..high (or 0..65535)."""
-    if not path.is_file():
-        raise ValueError("not a regular file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound here is tighter
-        picture = Image.open(path, formats=["PNG"])
-    with picture:
-        if picture.width * picture.height > MAX_PIXELS:
-            raise ValueError(f"{picture.width}×{picture.height} pixels are too many to show")
-        if not picture.mode.startswith("I"):
-            return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
-        values = np.asarray(picture, dtype=np.float64)
-    known = form if isinstance(form, dict) else {}
-    low, high = _number(known.get("low")), _number(known.get("high"))
-    if low is None or high is None or not values.min() >= low < high >= values.max():
-        low, high = 0.0, 65535.0
-    scaled = (values - low) / (high - low) * 255
-    return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
-
-
-def _data_uri(picture: Image.Image, side: int, limit: int) -> str:
-    """A data URI of at most about `limit` bytes: PNG if that fits, else JPEG, else smaller."""
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)  # in place; never enlarges
-    while True:
-        for form, options in (("PNG", {}), ("JPEG", {"quality": 88})):
-            buffer = io.BytesIO()
-            picture.save(buffer, form, **options)
-            text = base64.b64encode(buffer.getvalue()).decode()
-            if len(text) <= limit:
-                return f"data:image/{form.lower()};base64,{text}"
-        picture.thumbnail((picture.width // 2, picture.height // 2))
 
 
 def _template() -> Any:
