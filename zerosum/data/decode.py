@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PIXEL_LIMIT = 64 << 20  # of one image; larger ones are refused from their header
 ARRAY_LIMIT = 512 << 20  # bytes of one image of many channels, unpacked
-READ = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
+READ = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
 SHALLOW = "16-bit colour, of which only 8 bits would be kept: save it as TIFF or .npy"
 
 
@@ -34,6 +34,7 @@ def quiet() -> Iterator[None]:
     """Pillow's warnings about odd files silenced, its bomb warning made an error. Enter it in one thread."""
     from PIL import Image
 
+    Image.init()  # load the plugins here, once, before the threads that decode
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\..*")
         warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -88,7 +88,7 @@ class Format:
     def encode(self, images: Tensor) -> np.ndarray[Any, Any]:
         """Images [N, C, H, W] in [−1, 1] → stored samples [N, H, W, C]: rounded to nearest, clipped.
 
-        `encode(decode(x))` is x, bit for bit, for bytes, for 16 bits and for floats of range (−1, 1); for
+        `encode(decode(x))` is x, exactly, for bytes, for 16 bits and for floats of range (−1, 1); for
         other float ranges it is x to float32 rounding. Points [N, D] come back as float32, not clipped.
         Raises ValueError where a value is not finite or the shape is not this format's.
         """
