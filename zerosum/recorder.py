@@ -1,0 +1,204 @@
+"""What a run writes while it trains: metrics, sample grids, checkpoints, and a bar for people."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from zerosum import processes
+from zerosum.data.formats import Format
+from zerosum.data.pictures import grid, preview, save_image, suffix_of
+from zerosum.draws import Draws, mix
+from zerosum.interruption import Interruption
+from zerosum.recipes.system import System
+from zerosum.rundir import Record, RunDirectory
+from zerosum.trained import generate
+from zerosum.training import checkpoint
+from zerosum.training.loop import Moment
+from zerosum.training.state import State
+
+__all__ = ["Recorder"]
+
+MINUTES = 10.0  # a checkpoint at least this often, whatever the interval in images
+LINES = 20  # metrics lines an interval
+GRID = 64
+
+
+class Recorder:
+    """A hook of the training loop that keeps a run directory up to date; only the first process writes.
+
+    Enter it around `train`; on leaving, the state is saved and the ending is logged.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        record: Record,
+        system: System,
+        format: Format,
+        state: State,
+        interruption: Interruption,
+        console: Console,
+    ) -> None:
+        self.run, self.record, self.interruption = run, record, interruption
+        self.system, self.format = system, format
+        self.console = console
+        self.writes = processes.rank() == 0
+        self.line_every = max(1, record.training.every // LINES)
+        self.last = state.clock
+        self.since: list[Mapping[str, float]] = []
+        self.began = self.since_when = (state.clock.images, state.seconds)
+        self.saved_at, self.saved_when = state.clock.images, time.monotonic()
+        self.moment: Moment | None = None
+        self.board: Any = None
+        self.bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        if self.writes:
+            self.board = _tensorboard(self.run, self.last.images)
+            self.bar = _progress(self.console)
+            self.bar.start()
+            self.task = self.bar.add_task(
+                "training", total=self.record.training.images, completed=self.last.images, seen="", rate=0.0
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar:
+            self.bar.stop()
+        if self.moment and kind is None and self.moment.clock.images > self.saved_at:
+            self._save(self.moment)
+        if self.writes:
+            images = self.last.images
+            if error is not None:
+                with suppress(OSError):  # the error itself may be a full disk
+                    self.event("failed", images, f"{type(error).__name__}: {error}")
+            elif images >= self.record.training.images:
+                self.event("finished", images)
+            else:
+                self.event("stopped", images, f"signal {self.interruption.signal}")
+        if self.board:
+            self.board.close()
+
+    def event(self, what: str, images: int, message: str = "") -> None:
+        """Log that training started, stopped, …"""
+        if self.writes:
+            when = datetime.now(UTC).isoformat(timespec="seconds")
+            self.run.log({"event": what, "images": images, "time": when, "message": message})
+
+    def __call__(self, moment: Moment) -> bool:
+        """The hook: called after each step."""
+        before, self.last, self.moment = self.last.images, moment.clock, moment
+        self.since.append(moment.seen)
+        if self.bar:
+            rate = (moment.clock.images - self.began[0]) / max(moment.state.seconds - self.began[1], 1e-9)
+            self.bar.update(
+                self.task, completed=moment.clock.images, seen=_for_people(moment.seen), rate=rate
+            )
+        training = self.record.training
+        ended = moment.clock.images >= training.images
+        if ended or before // self.line_every != moment.clock.images // self.line_every:
+            self._line(moment)
+        due = before // training.every != moment.clock.images // training.every
+        if ended or due:
+            self._grid(moment)
+        if ended or due or time.monotonic() - self.saved_when > MINUTES * 60:
+            self._save(moment)
+        return bool(self.interruption.signal)
+
+    def _line(self, moment: Moment) -> None:
+        images, seconds = moment.clock.images, moment.state.seconds
+        names = dict.fromkeys(name for seen in self.since for name in seen)
+        means = {}
+        for name in names:
+            values = [seen[name] for seen in self.since if name in seen]
+            means[name] = sum(values) / len(values)
+        rate = (images - self.since_when[0]) / max(seconds - self.since_when[1], 1e-9)
+        self.since, self.since_when = [], (images, seconds)
+        if not self.writes:
+            return
+        line = {
+            "step": moment.clock.step,
+            "images": images,
+            "seconds": round(seconds, 3),
+            "rate": round(rate, 2),
+        }
+        self.run.log({**line, **means})
+        if self.board:
+            for name, value in means.items():
+                self.board.add_scalar(name, value, images)
+            self.board.add_scalar("rate", rate, images)
+
+    def _save(self, moment: Moment) -> None:
+        self.saved_at, self.saved_when = moment.clock.images, time.monotonic()
+        if self.writes:
+            path = self.run.checkpoint(moment.clock.images)
+            checkpoint.write(path, moment.game, moment.optimisers, moment.state, self.record.plain())
+            self.run.prune()
+
+    def _grid(self, moment: Moment) -> None:
+        if not self.writes:
+            return
+        average = moment.state.averages.get(self.system.generator)
+        module = average.module if average else moment.game.get_submodule(self.system.generator)
+        draws = Draws(mix(self.record.training.seed, "grid"), stop=GRID)
+        images = generate(module, self.system.latent, draws)
+        path = save_grid(self.run, moment.clock.images, images, self.format)
+        if not self.console.is_terminal:
+            seen = _for_people(moment.seen)
+            self.console.print(
+                f"{moment.clock.images:,} images, {seen}: {path}", highlight=False, soft_wrap=True
+            )
+
+
+def save_grid(run: RunDirectory, images: int, samples: Any, format: Format) -> str:
+    """Write one grid into samples/; returns its path."""
+    stored = format.encode(samples)
+    picture = preview(stored, format) if stored.ndim == 2 else grid(stored)
+    path = run.samples / f"{images:012d}{suffix_of(picture)}"
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    save_image(partial, picture)
+    os.replace(partial, path)
+    return str(path)
+
+
+def _for_people(seen: Mapping[str, float]) -> str:
+    """Loss terms and D's readings, short."""
+    hidden = ("gradient",)
+    return "  ".join(f"{name} {value:.3g}" for name, value in seen.items() if not name.endswith(hidden))
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"),
+        BarColumn(bar_width=20),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]:,.0f} img/s"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[seen]}"),
+        console=console,
+        disable=not console.is_terminal,
+        refresh_per_second=4,
+    )
+
+
+def _tensorboard(run: RunDirectory, images: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(run.path / "tensorboard"), purge_step=images)
+
+
+def console() -> Console:
+    """Where people are told things: standard error, so that standard output stays data."""
+    return Console(file=sys.stderr, quiet=processes.rank() > 0)

@@ -1,0 +1,230 @@
+"""A run directory: the one interface between commands. `docs/run-directory.md` describes it.
+
+Nothing in it is ever imported or executed: a recipe is looked up by name, settings are checked against
+its signature, and checkpoints hold tensors and JSON alone.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from zerosum.training.checkpoint import CheckpointError, Saved, read
+
+__all__ = ["DataFacts", "DataOptions", "Record", "RunDirectory", "RunError", "TrainingOptions"]
+
+_MOST_JSON = 2**20
+KEEP = 3
+
+
+class RunError(ValueError):
+    """A run directory is not there, not whole, in use, or does not fit what is asked."""
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where the data came from and how they were asked for."""
+
+    where: str
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    range: tuple[float, float] | None = None
+    flip: bool = False
+    split: Literal["train", "val", "test"] = "train"
+
+
+@dataclass(frozen=True)
+class DataFacts(DataOptions):
+    """The options, and what was found there: a run's data section."""
+
+    name: str = ""
+    count: int = 0
+    fingerprint: str = ""
+    classes: tuple[str, ...] = ()
+    format: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    set_aside: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How a run is trained, beside its recipe; `images` is its length, `every` images a checkpoint."""
+
+    images: int
+    every: int
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    micro: int | None = None
+    ghost: bool = False
+    clip: float | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What recipe.json holds: all that is needed to build the same system and train it the same way."""
+
+    zerosum: str
+    recipe: str
+    arguments: dict[str, Any]
+    data: DataFacts
+    training: TrainingOptions
+    environment: dict[str, Any]
+
+    def longer(self, images: int) -> "Record":
+        """The same run, trained up to `images`."""
+        return replace(self, training=replace(self.training, images=images))
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON-ready dictionaries."""
+        out: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return out
+
+
+class RunDirectory:
+    """The files of one run, by what they are for."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser()
+        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / "samples"
+        self.metrics = self.path / "metrics.jsonl"
+        self.recipe = self.path / "recipe.json"
+
+    def refuse_if_taken(self) -> None:
+        """Raise RunError where a run is already there."""
+        if self.recipe.exists():
+            raise RunError(
+                f"{self.path} already holds a run: `zerosum resume {self.path}` goes on with it, or choose "
+                "another --out"
+            )
+
+    def create(self, record: Record) -> None:
+        """Make the directory for a new run. Raises RunError where one is already there."""
+        self.refuse_if_taken()
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self.samples.mkdir(exist_ok=True)
+            self.write_record(record)
+        except OSError as error:
+            raise RunError(
+                f"{self.path}: cannot be written ({error.strerror}): choose another --out"
+            ) from error
+
+    def write_record(self, record: Record) -> None:
+        """Write recipe.json, atomically."""
+        replace_text(self.recipe, json.dumps(record.plain(), indent=2, ensure_ascii=False) + "\n")
+
+    def record(self) -> Record:
+        """Read recipe.json. Raises RunError where it is missing, malformed or has unknown settings."""
+        if not self.recipe.is_file():
+            raise RunError(f"{self.path} is not a run directory: it has no recipe.json; name what --out made")
+        try:
+            if self.recipe.stat().st_size > _MOST_JSON:
+                raise ValueError("it is over 1 MiB")
+            plain = json.loads(self.recipe.read_text("utf-8"), object_pairs_hook=_no_twins)
+            known = msgspec.json.schema(Record)["$defs"]["Record"]["properties"]
+            for key in plain:
+                if key not in known:
+                    raise ValueError(f"unknown key {key!r}")
+            return msgspec.convert(plain, Record)
+        except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+            raise RunError(f"{self.recipe}: cannot be used ({error})") from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory against a second training; a dead process's lock is free again."""
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunError(
+                f"{self.path} is in use: another process trains in it. Wait for it or stop it"
+            ) from error
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written ({error.strerror})") from error
+        try:
+            self._sweep()
+            yield
+        finally:
+            lock.release()
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left half-written."""
+        for folder in (self.path, self.checkpoints, self.samples):
+            for partial in folder.glob(".*.partial"):
+                with suppress(OSError):
+                    partial.unlink()
+
+    def checkpoint(self, images: int) -> Path:
+        """The path of the checkpoint after `images` real images."""
+        return self.checkpoints / f"{images:012d}.safetensors"
+
+    def numbered(self) -> list[Path]:
+        """All numbered checkpoints, newest first."""
+        return sorted(self.checkpoints.glob("[0-9]" * 12 + ".safetensors"), reverse=True)
+
+    def newest(self) -> tuple[Saved, list[str]]:
+        """The newest checkpoint that is whole, and why newer ones were passed over.
+
+        Raises RunError where none is.
+        """
+        passed: list[str] = []
+        for path in self.numbered():
+            try:
+                return read(path), passed
+            except CheckpointError as error:
+                passed.append(str(error))
+        detail = "; ".join(passed) or "there is none yet"
+        raise RunError(f"{self.checkpoints}: no usable checkpoint ({detail})")
+
+    def prune(self, keep: int = KEEP) -> None:
+        """Delete all but the newest `keep` numbered checkpoints, oldest first."""
+        for path in reversed(self.numbered()[keep:]):
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+    def log(self, entry: Mapping[str, Any]) -> None:
+        """Append a line to metrics.jsonl."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(entry), ensure_ascii=False) + "\n")
+
+    def rewind(self, images: int) -> None:
+        """Drop metrics and samples past `images`, which a resume will make again; events stay."""
+        if self.metrics.is_file():
+            kept = [line for line in self.metrics.read_text("utf-8").splitlines() if _stays(line, images)]
+            replace_text(self.metrics, "".join(f"{line}\n" for line in kept))
+        for path in self.samples.glob("[0-9]" * 12 + ".*"):
+            if int(path.stem) > images:
+                path.unlink()
+
+
+def _stays(line: str, images: int) -> bool:
+    try:
+        entry = json.loads(line)
+        return "event" in entry or entry["images"] <= images
+    except (ValueError, KeyError, TypeError):
+        return False  # cut by a crash
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file so that readers see the old one or the new one, whole."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return out

@@ -1,0 +1,282 @@
+"""Starting and resuming runs: recipe, data, training and run directory brought together."""
+
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from rich.console import Console
+from rich.progress import Progress
+
+import zerosum
+from zerosum import processes
+from zerosum.data import Dataset, Resident, open_data
+from zerosum.interruption import Interruption
+from zerosum.names import look_up
+from zerosum.recipes.system import System
+from zerosum.recipes.table import RECIPES, Recipe, arguments_of
+from zerosum.recorder import Recorder
+from zerosum.rundir import DataFacts, DataOptions, Record, RunDirectory, RunError, TrainingOptions
+from zerosum.trained import build
+from zerosum.training.checkpoint import read, restore, restore_weights
+from zerosum.training.loop import train
+from zerosum.training.precision import Precision, choose_device, choose_precision
+from zerosum.training.state import Average, State
+
+__all__ = ["joined", "open_with_bar", "resume", "start"]
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Join the processes that torchrun started, if it did."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or not dist.is_available():
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def start(
+    recipe: str,
+    data: DataOptions,
+    out: str | Path,
+    console: Console,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    preset: str | None = None,
+    init_from: str | Path | None = None,
+    every: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: Precision = "auto",
+    micro: int | None = None,
+    ghost: bool = False,
+    clip: float | None = None,
+    recipes: Mapping[str, Recipe] = RECIPES,
+) -> int:
+    """Train a new run in `out`; returns the number of the signal that stopped it, or 0.
+
+    All that can be wrong with settings and data is found before anything is written.
+    """
+    found = look_up(recipes, recipe, "recipe")
+    given = arguments_of(found, arguments or {}, preset)
+    directory = RunDirectory(out)
+    directory.refuse_if_taken()
+    where = choose_device(device)
+    dataset = open_with_bar(data, console)
+    length = int(given["images"])
+    if length < 1:
+        raise ValueError(f"--images must be at least 1, not {length}")
+    training = TrainingOptions(
+        images=length,
+        every=every or max(int(given["batch"]), length // 20),
+        seed=seed,
+        device=device,
+        precision=choose_precision(precision, where),
+        micro=micro,
+        ghost=ghost,
+        clip=clip,
+    )
+    record = Record(zerosum.__version__, recipe, given, _facts(data, dataset), training, _environment(where))
+    system, _ = build(record, recipes)
+    if init_from is not None:
+        source = Path(init_from).expanduser()
+        saved = read(source) if source.suffix == ".safetensors" else RunDirectory(source).newest()[0]
+        restore_weights(saved, system.game)
+    if processes.rank() == 0:
+        directory.create(record)
+    return _play(directory, record, system, dataset, console, fresh=True)
+
+
+def resume(
+    run: str | Path,
+    console: Console,
+    *,
+    images: int | None = None,
+    data: str | None = None,
+    device: str | None = None,
+    force: bool = False,
+    recipes: Mapping[str, Recipe] = RECIPES,
+) -> int:
+    """Go on with a run exactly where its newest whole checkpoint stands; `images` makes it longer.
+
+    Raises RunError where the data or the recipe are no longer those of the checkpoint, unless `force`
+    says that this is meant.
+    """
+    directory = RunDirectory(run)
+    record = directory.record()
+    if images is not None:
+        record = record.longer(images)
+    if device is not None:
+        record = replace(record, training=replace(record.training, device=device))
+    options = {field: getattr(record.data, field) for field in DataOptions.__dataclass_fields__}
+    dataset = open_with_bar(DataOptions(**{**options, **({"where": data} if data else {})}), console)
+    if dataset.fingerprint != record.data.fingerprint and not force:
+        raise RunError(
+            f"{directory.path}: its data changed. Then {record.data.count:,} samples, fingerprint "
+            f"{record.data.fingerprint[:12]}; now {len(dataset):,}, {dataset.fingerprint[:12]}. Give the "
+            "same data with --data, go on with the new ones with --force, or start a new run with --init-from"
+        )
+    system, format = build(record, recipes)
+    if dataset.format.shape != format.shape:
+        raise RunError(
+            f"the data are {dataset.format.shape}, and the run's {format.shape}: give --data of that shape"
+        )
+    return _play(directory, record, system, dataset, console, fresh=False, force=force)
+
+
+def _play(
+    directory: RunDirectory,
+    record: Record,
+    system: System,
+    dataset: Dataset,
+    console: Console,
+    *,
+    fresh: bool,
+    force: bool = False,
+) -> int:
+    options = record.training
+    device = choose_device(options.device)
+    if device.type == "cuda" and processes.count() > 1:
+        device = torch.device("cuda", torch.cuda.current_device())
+    system.game.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = system.game.get_submodule(system.generator)
+    state = State(options.seed, averages={system.generator: Average(module, system.average)})
+    with _locked(directory):
+        if not fresh:
+            saved, passed = directory.newest()
+            for reason in passed:
+                console.print(f"[yellow]passed over:[/] {reason}", highlight=False, soft_wrap=True)
+            _same_recipe(directory, record, saved.meta.get("about", {}), force)
+            restore(saved, system.game, system.optimisers, state)
+            if processes.rank() == 0:
+                directory.rewind(state.clock.images)
+                directory.write_record(record)
+            if state.clock.images >= options.images:
+                console.print(
+                    f"{directory.path} has shown its {options.images:,} images: --images N makes it longer"
+                )
+                return 0
+        source = Resident(dataset, seed=options.seed, device=device, flip=record.data.flip)
+        with Interruption() as interruption:
+            recorder = Recorder(directory, record, system, dataset.format, state, interruption, console)
+            recorder.event("started" if fresh else "resumed", state.clock.images)
+            with recorder:
+                train(
+                    system.game,
+                    source,
+                    system.optimisers,
+                    state,
+                    options.images,
+                    batch=int(record.arguments["batch"]),
+                    micro=options.micro,
+                    ghost=options.ghost,
+                    precision=options.precision,
+                    clip=options.clip,
+                    schedules=system.schedules,
+                    hooks=[recorder],
+                )
+    return interruption.signal if state.clock.images < options.images else 0
+
+
+@contextmanager
+def _locked(directory: RunDirectory) -> Iterator[None]:
+    if processes.rank() > 0:
+        yield
+        return
+    with directory.locked():
+        yield
+
+
+def _same_recipe(directory: RunDirectory, record: Record, about: Mapping[str, Any], force: bool) -> None:
+    """Refuse a recipe.json that was edited since the checkpoint, and show how."""
+    now = record.plain()
+    pairs = {"recipe": (about.get("recipe"), now["recipe"])}
+    for section, ignored in (("arguments", set()), ("training", {"images", "device"})):
+        then = about.get(section, {})
+        for key in sorted({*then, *now[section]} - ignored):
+            pairs[f"{section}.{key}"] = (then.get(key), now[section].get(key))
+    changed = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+    if changed and not force:
+        lines = "; ".join(f"{key} was {a!r} and is {b!r}" for key, (a, b) in changed.items())
+        raise RunError(
+            f"{directory.recipe}: changed since the checkpoint: {lines}. Put it back, or go on with --force"
+        )
+
+
+def open_with_bar(options: DataOptions, console: Console) -> Dataset:
+    """Open the data with a progress bar; the first process prepares the cache, the others then read it."""
+    if processes.rank() > 0:
+        dist.barrier()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        dataset = open_data(
+            options.where,
+            size=options.size,
+            channels=options.channels,
+            value_range=options.range,
+            split=options.split,
+            progress=progress,
+        )
+    if processes.count() > 1 and processes.rank() == 0:
+        dist.barrier()
+    check = dataset.check
+    for note in check.notes:
+        console.print(f"data: {note}", highlight=False, soft_wrap=True)
+    if check.set_aside:
+        console.print(
+            f"[yellow]data: {len(check.set_aside):,} of {check.found:,} set aside[/], `zerosum check-data "
+            f"{options.where}` says why; the first: {': '.join(check.set_aside[0])}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return dataset
+
+
+def _facts(options: DataOptions, dataset: Dataset) -> DataFacts:
+    return DataFacts(
+        **asdict(options),
+        name=dataset.name,
+        count=len(dataset),
+        fingerprint=dataset.fingerprint,
+        classes=dataset.classes,
+        format=asdict(dataset.format),
+        notes=tuple(dataset.check.notes),
+        set_aside=len(dataset.check.set_aside),
+    )
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "processor": name,
+        "threads": torch.get_num_threads(),
+        "device": str(device),
+        "processes": processes.count(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
