@@ -1,0 +1,1 @@
+"""Benchmarks: ours against a plain baseline, interleaved, as ratios; `python -m benchmarks.NAME --help`."""

@@ -1,0 +1,76 @@
+"""The benchmarks compare like with like, and say what they found in one form."""
+
+import json
+
+import pytest
+import torch
+
+from benchmarks import rounds, train_step
+from zerosum.draws import Draws
+
+SIZE, WIDTH, BATCH = 16, 4, 8
+
+
+def trained(steps: int) -> tuple[train_step.Plain, train_step.Plain]:
+    """The baseline after `steps` steps, and ours after as many on the same draws, as the baseline's nets."""
+    source = train_step.noise(SIZE, 4 * BATCH, "cpu")
+    ours = train_step.Ours(source, SIZE, WIDTH, BATCH, "fp32", seed=3)
+    plain = train_step.Plain(SIZE, WIDTH, "cpu").like(ours.generator, ours.critic)
+    for step in range(steps):
+        real = source(step * BATCH, torch.arange(BATCH))["real"].contiguous()
+        z = Draws(3, step, 0, 0, BATCH).normal("latent", train_step.LATENT)
+        plain.step(real, z[:, :, None, None])
+        ours.step()
+    return plain, train_step.Plain(SIZE, WIDTH, "cpu").like(ours.generator, ours.critic)
+
+
+def test_train_step_ours_and_the_baseline_compute_the_same():
+    plain, ours = trained(3)
+    start, _ = trained(0)
+    for mine, theirs, before in (
+        (ours.generator, plain.generator, start.generator),
+        (ours.critic, plain.critic, start.critic),
+    ):
+        for (name, a), b, c in zip(
+            mine.named_parameters(), theirs.parameters(), before.parameters(), strict=True
+        ):
+            torch.testing.assert_close(
+                a, b, rtol=1e-4, atol=2e-6, msg=lambda text, name=name: f"{name}: {text}"
+            )
+            assert (a - c).abs().max() > 1e-4, f"{name} did not move"
+
+
+@pytest.mark.parametrize("case", ["exact", "bf16"])
+def test_train_step_prints_json(case, capsys):
+    train_step.main(["--json", "--rounds", "3", "--batch", "4", "--size", "16", "--width", "2"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (found,) = (line for line in lines if line["case"] == case)
+    assert set(found) == {"case", "ratio", "rounds"}
+    assert len(found["rounds"]) == 3
+    assert found["ratio"] == sorted(found["rounds"])[1]
+
+
+def test_interleave_alternates_and_divides_baseline_by_ours(monkeypatch):
+    clock, calls = [0.0], []
+    monkeypatch.setattr(rounds.time, "perf_counter", lambda: clock[0])
+
+    def runner(name: str, seconds: float):
+        def run() -> None:
+            calls.append(name)
+            clock[0] += seconds
+
+        return run
+
+    cases = rounds.interleave(
+        runner("plain", 6.0), {"a": runner("a", 2.0), "b": runner("b", 3.0)}, 3, warm_up=1
+    )
+    assert {case.name: case.ratio for case in cases} == {"a": 3.0, "b": 2.0}
+    assert calls == ["plain", "a", "b", "plain", "a", "b", "a", "b", "plain", "b", "plain", "a"]
+
+
+def test_table_is_readable(capsys):
+    rounds.report([rounds.Case("exact", (1.0, 1.2, 1.3))], {"exact": 1.15}, as_json=False, heading="what")
+    out = capsys.readouterr().out
+    assert "what" in out
+    assert "1.20" in out
+    assert "1.15" in out
