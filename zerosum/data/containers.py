@@ -329,10 +329,12 @@ def _unpacked(path: Path) -> IO[bytes]:
 
 
 def is_tar(path: Path) -> bool:
-    """Whether a file is a tar archive, by its content."""
+    """Whether a file is a tar archive, by its content; one cut off before its first member counts as one."""
     try:
         with _unpacked(path) as stream:
             tarfile.TarInfo.frombuf(stream.read(512), "utf-8", "surrogateescape")
-    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError):
+    except EOFError:
+        return True
+    except (tarfile.TarError, OSError, lzma.LZMAError):
         return False
     return True
