@@ -1,5 +1,6 @@
 """What a run writes while it trains: metrics, sample grids, checkpoints, and a bar for people."""
 
+import math
 import os
 import sys
 import time
@@ -9,8 +10,11 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+import torch
+import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from zerosum import processes
 from zerosum.data.formats import Format
@@ -21,14 +25,17 @@ from zerosum.recipes.system import System
 from zerosum.rundir import Record, RunDirectory
 from zerosum.trained import generate
 from zerosum.training import checkpoint
-from zerosum.training.loop import Moment
+from zerosum.training.loop import Moment, Source
 from zerosum.training.state import State
+from zerosum.transport import sliced_wasserstein
 
 __all__ = ["Recorder"]
 
 MINUTES = 10.0  # a checkpoint at least this often, whatever the interval in images
 LINES = 20  # metrics lines an interval
 GRID = 64
+SCORED = 1024
+SCORE = "score/swd"  # sliced Wasserstein distance in pixels: coarse, cheap, for any data
 
 
 class Recorder:
@@ -43,12 +50,13 @@ class Recorder:
         record: Record,
         system: System,
         format: Format,
+        source: Source,
         state: State,
         interruption: Interruption,
         console: Console,
     ) -> None:
         self.run, self.record, self.interruption = run, record, interruption
-        self.system, self.format = system, format
+        self.system, self.format, self.source = system, format, source
         self.console = console
         self.writes = processes.rank() == 0
         self.line_every = max(1, record.training.every // LINES)
@@ -57,6 +65,7 @@ class Recorder:
         self.began = self.since_when = (state.clock.images, state.seconds)
         self.saved_at, self.saved_when = state.clock.images, time.monotonic()
         self.moment: Moment | None = None
+        self.best = _best_so_far(run, state)
         self.board: Any = None
         self.bar: Progress | None = None
 
@@ -105,20 +114,21 @@ class Recorder:
                 self.task, completed=moment.clock.images, seen=_for_people(moment.seen), rate=rate
             )
         training = self.record.training
-        ended = moment.clock.images >= training.images
-        if ended or before // self.line_every != moment.clock.images // self.line_every:
-            self._line(moment)
-        due = before // training.every != moment.clock.images // training.every
-        if ended or due:
-            self._grid(moment)
-        if ended or due or time.monotonic() - self.saved_when > MINUTES * 60:
-            self._save(moment)
+        due = (
+            moment.clock.images >= training.images
+            or before // training.every != moment.clock.images // training.every
+        )
+        score = self._look(moment) if due and self.writes else {}
+        if due or before // self.line_every != moment.clock.images // self.line_every:
+            self._line(moment, score)
+        if due or time.monotonic() - self.saved_when > MINUTES * 60:
+            self._save(moment, score.get(SCORE))
         return bool(self.interruption.signal)
 
-    def _line(self, moment: Moment) -> None:
+    def _line(self, moment: Moment, score: Mapping[str, float]) -> None:
         images, seconds = moment.clock.images, moment.state.seconds
         names = dict.fromkeys(name for seen in self.since for name in seen)
-        means = {}
+        means = dict(score)
         for name in names:
             values = [seen[name] for seen in self.since if name in seen]
             means[name] = sum(values) / len(values)
@@ -138,26 +148,49 @@ class Recorder:
                 self.board.add_scalar(name, value, images)
             self.board.add_scalar("rate", rate, images)
 
-    def _save(self, moment: Moment) -> None:
+    def _save(self, moment: Moment, score: float | None = None) -> None:
         self.saved_at, self.saved_when = moment.clock.images, time.monotonic()
-        if self.writes:
-            path = self.run.checkpoint(moment.clock.images)
-            checkpoint.write(path, moment.game, moment.optimisers, moment.state, self.record.plain())
-            self.run.prune()
-
-    def _grid(self, moment: Moment) -> None:
         if not self.writes:
             return
+        path = self.run.checkpoint(moment.clock.images)
+        about = {**self.record.plain(), SCORE: score}
+        checkpoint.write(path, moment.game, moment.optimisers, moment.state, about)
+        if score is not None and score < self.best:
+            self.best = score
+            self.run.keep_as_best(path)
+        self.run.prune()
+
+    def _look(self, moment: Moment) -> dict[str, float]:
+        """Write a grid of samples from latents that stay the same, and score them."""
         average = moment.state.averages.get(self.system.generator)
         module = average.module if average else moment.game.get_submodule(self.system.generator)
-        draws = Draws(mix(self.record.training.seed, "grid"), stop=GRID)
-        images = generate(module, self.system.latent, draws)
-        path = save_grid(self.run, moment.clock.images, images, self.format)
+        real = _coarse(self.source(0, torch.arange(min(SCORED, self.source.size)))["real"].float().cpu())
+        draws = Draws(mix(self.record.training.seed, "grid"), stop=max(GRID, len(real)))
+        fake = generate(module, self.system.latent, draws)
+        path = save_grid(self.run, moment.clock.images, fake[:GRID], self.format)
+        score = sliced_wasserstein(real, _coarse(fake[: len(real)]))
         if not self.console.is_terminal:
-            seen = _for_people(moment.seen)
-            self.console.print(
-                f"{moment.clock.images:,} images, {seen}: {path}", highlight=False, soft_wrap=True
-            )
+            line = f"{moment.clock.images:,} images, {_for_people(moment.seen)}  swd {score:.4f}: {path}"
+            self.console.print(line, highlight=False, soft_wrap=True)
+        return {SCORE: score}
+
+
+def _coarse(samples: Tensor) -> Tensor:
+    """Images averaged down to at most 64 a side, so that scoring costs little at any size."""
+    if samples.dim() < 4:
+        return samples
+    height, width = samples.shape[2:]
+    return F.adaptive_avg_pool2d(samples, (min(64, height), min(64, width)))
+
+
+def _best_so_far(run: RunDirectory, state: State) -> float:
+    """The score of the best checkpoint, if it is of this run's past."""
+    try:
+        saved = checkpoint.read(run.best)
+        score = saved.meta["about"].get(SCORE)
+        return float(score) if saved.clock.images <= state.clock.images else math.inf
+    except (checkpoint.CheckpointError, TypeError):
+        return math.inf
 
 
 def save_grid(run: RunDirectory, images: int, samples: Any, format: Format) -> str:

@@ -5,7 +5,7 @@ its signature, and checkpoints hold tensors and JSON alone.
 """
 
 import json
-import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -15,9 +15,11 @@ from typing import Any, Literal
 import msgspec
 from filelock import FileLock, Timeout
 
+from zerosum.data.cache import replacing
+from zerosum.names import unknown
 from zerosum.training.checkpoint import CheckpointError, Saved, read
 
-__all__ = ["DataFacts", "DataOptions", "Record", "RunDirectory", "RunError", "TrainingOptions"]
+__all__ = ["DataFacts", "DataOptions", "Record", "RunDirectory", "RunError", "TrainingOptions", "find_checkpoint"]
 
 _MOST_JSON = 2**20
 KEEP = 3
@@ -65,6 +67,14 @@ class TrainingOptions:
     ghost: bool = False
     clip: float | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("images", "every", "micro"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"--{name} must be at least 1, not {value}")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"--clip must be positive, not {self.clip}")
+
 
 @dataclass(frozen=True)
 class Record:
@@ -94,6 +104,7 @@ class RunDirectory:
         self.path = Path(path).expanduser()
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
+        self.best = self.checkpoints / "best.safetensors"
         self.metrics = self.path / "metrics.jsonl"
         self.recipe = self.path / "recipe.json"
 
@@ -105,35 +116,49 @@ class RunDirectory:
                 "another --out"
             )
 
+    def refuse_if_none(self) -> None:
+        """Raise RunError where no run is there."""
+        if not self.recipe.is_file():
+            raise RunError(f"{self.path} is not a run directory: it has no recipe.json; name what --out made")
+
     def create(self, record: Record) -> None:
         """Make the directory for a new run. Raises RunError where one is already there."""
         self.refuse_if_taken()
-        try:
+        with self.writing(self.path):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self.samples.mkdir(exist_ok=True)
-            self.write_record(record)
+        self.write_record(record)
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[None]:
+        """Raise RunError, naming `path` and what to do, where the disk is full or may not be written."""
+        try:
+            yield
         except OSError as error:
             raise RunError(
-                f"{self.path}: cannot be written ({error.strerror}): choose another --out"
+                f"{path}: cannot be written ({error.strerror}). Checkpoints already there are intact; make "
+                f"room or give write permission, then `zerosum resume {self.path}`"
             ) from error
 
     def write_record(self, record: Record) -> None:
         """Write recipe.json, atomically."""
-        replace_text(self.recipe, json.dumps(record.plain(), indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(record.plain(), indent=2, ensure_ascii=False) + "\n"
+        with self.writing(self.recipe), replacing(self.recipe) as file:
+            file.write(text.encode())
 
     def record(self) -> Record:
         """Read recipe.json. Raises RunError where it is missing, malformed or has unknown settings."""
-        if not self.recipe.is_file():
-            raise RunError(f"{self.path} is not a run directory: it has no recipe.json; name what --out made")
+        self.refuse_if_none()
         try:
             if self.recipe.stat().st_size > _MOST_JSON:
                 raise ValueError("it is over 1 MiB")
             plain = json.loads(self.recipe.read_text("utf-8"), object_pairs_hook=_no_twins)
-            known = msgspec.json.schema(Record)["$defs"]["Record"]["properties"]
-            for key in plain:
-                if key not in known:
-                    raise ValueError(f"unknown key {key!r}")
-            return msgspec.convert(plain, Record)
+            record = msgspec.convert(plain, Record)
+            for keys, kind in ((plain, Record), (plain["data"], DataFacts), (plain["training"], TrainingOptions)):
+                for key in keys:
+                    if key not in kind.__dataclass_fields__:
+                        raise unknown("key", key, kind.__dataclass_fields__)
+            return record
         except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
             raise RunError(f"{self.recipe}: cannot be used ({error})") from error
 
@@ -148,7 +173,8 @@ class RunDirectory:
                 f"{self.path} is in use: another process trains in it. Wait for it or stop it"
             ) from error
         except OSError as error:
-            raise RunError(f"{self.path}: cannot be written ({error.strerror})") from error
+            with self.writing(self.path):
+                raise error
         try:
             self._sweep()
             yield
@@ -181,28 +207,58 @@ class RunDirectory:
                 return read(path), passed
             except CheckpointError as error:
                 passed.append(str(error))
-        detail = "; ".join(passed) or "there is none yet"
+        detail = "; ".join(passed) or "there is none yet: delete the directory and train anew"
         raise RunError(f"{self.checkpoints}: no usable checkpoint ({detail})")
 
     def prune(self, keep: int = KEEP) -> None:
         """Delete all but the newest `keep` numbered checkpoints, oldest first."""
         for path in reversed(self.numbered()[keep:]):
-            with suppress(FileNotFoundError):
-                path.unlink()
+            with self.writing(path):
+                path.unlink(missing_ok=True)
+
+    def keep_as_best(self, path: Path) -> None:
+        """Keep a checkpoint as best.safetensors: a second name for it, not a second copy, where possible."""
+        partial = self.checkpoints / f".best.{os.getpid()}.partial"
+        try:
+            os.link(path, partial)
+        except OSError:  # some file systems have no hard links
+            shutil.copyfile(path, partial)
+        os.replace(partial, self.best)
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Append a line to metrics.jsonl."""
-        with self.metrics.open("a", encoding="utf-8") as file:
+        with self.writing(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(dict(entry), ensure_ascii=False) + "\n")
 
     def rewind(self, images: int) -> None:
-        """Drop metrics and samples past `images`, which a resume will make again; events stay."""
-        if self.metrics.is_file():
-            kept = [line for line in self.metrics.read_text("utf-8").splitlines() if _stays(line, images)]
-            replace_text(self.metrics, "".join(f"{line}\n" for line in kept))
-        for path in self.samples.glob("[0-9]" * 12 + ".*"):
-            if int(path.stem) > images:
-                path.unlink()
+        """Drop metrics and samples past `images`, which a resume will make again; events stay.
+
+        Checkpoints past it were passed over as damaged: they are renamed, lest they count as the newest.
+        """
+        with self.writing(self.path):
+            if self.metrics.is_file():
+                lines = self.metrics.read_text("utf-8", errors="replace").splitlines()
+                with replacing(self.metrics) as file:
+                    file.writelines(f"{line}\n".encode() for line in lines if _stays(line, images))
+            for path in self.samples.glob("[0-9]" * 12 + ".*"):
+                if int(path.stem) > images:
+                    path.unlink()
+            for path in self.numbered():
+                if int(path.stem) > images:
+                    path.rename(path.with_suffix(".damaged"))
+
+
+def find_checkpoint(path: str | Path) -> tuple[Saved, list[str]]:
+    """A checkpoint file, or a run directory's newest whole one and why newer ones were passed over.
+
+    Raises RunError or CheckpointError where `path` is neither; no other kind of file is ever opened.
+    """
+    path = Path(path).expanduser()
+    if path.suffix == ".safetensors":
+        return read(path), []
+    run = RunDirectory(path)
+    run.refuse_if_none()
+    return run.newest()
 
 
 def _stays(line: str, images: int) -> bool:
@@ -211,16 +267,6 @@ def _stays(line: str, images: int) -> bool:
         return "event" in entry or entry["images"] <= images
     except (ValueError, KeyError, TypeError):
         return False  # cut by a crash
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a text file so that readers see the old one or the new one, whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

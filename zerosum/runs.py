@@ -169,7 +169,9 @@ def _play(
                 return 0
         source = Resident(dataset, seed=options.seed, device=device, flip=record.data.flip)
         with Interruption() as interruption:
-            recorder = Recorder(directory, record, system, dataset.format, state, interruption, console)
+            recorder = Recorder(
+                directory, record, system, dataset.format, source, state, interruption, console
+            )
             recorder.event("started" if fresh else "resumed", state.clock.images)
             with recorder:
                 train(

@@ -10,13 +10,16 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from zerosum.games.game import Clock
@@ -33,13 +36,39 @@ class CheckpointError(ValueError):
     """A checkpoint cannot be read, written, or does not fit; says which and why."""
 
 
+_Optimiser = TypedDict(
+    "_Optimiser",
+    {
+        "class": str,
+        "settings": list[list[str]],  # the keys of each group, so that one that is lost is missed
+        "groups": list[dict[str, Any]],
+        "state": dict[str, list[str]],  # by parameter: the keys of its state
+        "plain": dict[str, dict[str, Any]],  # by parameter: the state that is not tensors
+    },
+)
+
+
+class Meta(TypedDict):
+    """The JSON of a checkpoint; every field must be there."""
+
+    format: int
+    clock: tuple[int, int]
+    seed: int
+    seconds: float
+    optimisers: dict[str, _Optimiser]
+    scalers: dict[str, dict[str, float]]
+    averages: dict[str, float]
+    names: list[str]
+    about: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Saved:
     """A checkpoint as read: tensors by name, and the JSON beside them."""
 
     path: Path
     tensors: Mapping[str, Tensor]
-    meta: Mapping[str, Any]
+    meta: Meta
 
     @property
     def clock(self) -> Clock:
@@ -64,9 +93,9 @@ def write(
     bad = first_non_finite(iter(tensors.items()))
     if bad:
         raise CheckpointError(f"not saved: {bad[0]} is {bad[1]} at step {state.clock.step}")
-    meta: dict[str, Any] = {
+    meta: Meta = {
         "format": FORMAT,
-        "clock": list(state.clock),
+        "clock": (state.clock.step, state.clock.images),
         "seed": state.seed,
         "seconds": state.seconds,
         "optimisers": {player: _describe(game, optimiser) for player, optimiser in optimisers.items()},
@@ -75,10 +104,14 @@ def write(
         "names": sorted(tensors),
         "about": dict(about or {}),
     }
-    meta["checksum"] = _checksum(tensors, meta)
+    try:
+        text = json.dumps(meta, allow_nan=False)
+    except ValueError as error:
+        raise CheckpointError(f"not saved: a setting is not finite at step {state.clock.step}") from error
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        save_file(tensors, partial, {"zerosum": json.dumps(meta, allow_nan=False)})
+        save_file(tensors, partial, {"zerosum": text, "checksum": _checksum(tensors, text)})
+        partial.chmod(0o644)
         _sync(partial)
         os.replace(partial, path)
         _sync(path.parent)
@@ -99,22 +132,27 @@ def read(path: Path) -> Saved:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get("zerosum", "")
+            header = file.metadata() or {}
+            text = header.get("zerosum", "")
             if not 0 < len(text) < _MOST_METADATA:
                 raise CheckpointError(f"{path}: not a zerosum checkpoint")
-            meta = json.loads(text, object_pairs_hook=_no_twins)
+            plain = json.loads(text, object_pairs_hook=_no_twins)
+            if isinstance(plain, dict) and plain.get("format", FORMAT) != FORMAT:
+                raise CheckpointError(
+                    f"{path}: written in format {plain['format']}, and this version reads {FORMAT}"
+                )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+            if header.get("checksum") != _checksum(tensors, text):
+                raise CheckpointError(f"{path}: damaged, its checksum does not agree with its content")
+            meta = msgspec.convert(plain, Meta)
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:  # msgspec's are ValueErrors
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path}: cannot be read as a checkpoint ({error})") from error
-    if not isinstance(meta, dict) or meta.get("checksum") != _checksum(tensors, meta):
-        raise CheckpointError(f"{path}: damaged, its checksum does not agree with its content")
-    if meta["format"] != FORMAT:
-        raise CheckpointError(f"{path}: written in format {meta['format']}, and this version reads {FORMAT}")
-    missing = sorted(set(meta["names"]) - set(tensors))
-    if missing:
-        raise CheckpointError(f"{path}: lacks the tensor {missing[0]!r}")
+    odd = set(meta["names"]) ^ set(tensors)
+    if odd:
+        lacks = "lacks" if min(odd) in meta["names"] else "does not list"
+        raise CheckpointError(f"{path}: {lacks} the tensor {min(odd)!r}")
     return Saved(path, tensors, meta)
 
 
@@ -124,11 +162,10 @@ def restore(saved: Saved, game: nn.Module, optimisers: Mapping[str, Optimizer], 
     Every tensor is copied into place, so memory formats stay those of the parameters. Raises
     CheckpointError naming the first thing that is missing, left over or of another shape.
     """
-    for field in ("clock", "seed", "seconds", "optimisers", "scalers", "averages"):
-        if field not in saved.meta:
-            raise CheckpointError(f"{saved.path}: lacks {field!r}")
     _same_names(saved, "players", set(saved.meta["optimisers"]), set(optimisers))
     _same_names(saved, "averages", set(saved.meta["averages"]), set(state.averages))
+    if saved.meta["scalers"]:
+        _same_names(saved, "scalers", set(saved.meta["scalers"]), set(optimisers))
     left = set(saved.tensors)
     left -= _fill(saved, "game/", game)
     for name, average in state.averages.items():
@@ -139,9 +176,13 @@ def restore(saved: Saved, game: nn.Module, optimisers: Mapping[str, Optimizer], 
         left -= _fill_optimiser(saved, player, optimiser, parameters)
     if left:
         raise CheckpointError(f"{saved.path}: holds {min(left)!r}, which this recipe has no place for")
-    for player, scaler in state.scalers.items():
-        if player in saved.meta["scalers"]:
-            scaler.load_state_dict(saved.meta["scalers"][player])
+    state.scalers.clear()
+    for player, values in saved.meta["scalers"].items():
+        state.scalers[player] = GradScaler(next(game.parameters()).device.type)
+        try:
+            state.scalers[player].load_state_dict(values)
+        except KeyError as error:
+            raise CheckpointError(f"{saved.path}: lacks {error} of the {player}'s scaler") from error
     state.clock, state.seed = saved.clock, saved.meta["seed"]
     state.seconds = saved.meta["seconds"]
 
@@ -178,7 +219,7 @@ def _collect(
                     yield f"optimiser/{player}/{names[id(p)]}/{key}", still(value)
 
 
-def _describe(game: nn.Module, optimiser: Optimizer) -> dict[str, Any]:
+def _describe(game: nn.Module, optimiser: Optimizer) -> _Optimiser:
     names = {id(p): name for name, p in game.named_parameters()}
     groups = [
         {
@@ -192,7 +233,13 @@ def _describe(game: nn.Module, optimiser: Optimizer) -> dict[str, Any]:
         names[id(p)]: {k: v for k, v in values.items() if not isinstance(v, Tensor)}
         for p, values in optimiser.state.items()
     }
-    return {"class": type(optimiser).__name__, "groups": groups, "state": kept, "plain": plain}
+    return {
+        "class": type(optimiser).__name__,
+        "settings": [sorted(group) for group in groups],
+        "groups": groups,
+        "state": kept,
+        "plain": {name: values for name, values in plain.items() if values},
+    }
 
 
 def _fill(saved: Saved, prefix: str, module: nn.Module) -> set[str]:
@@ -209,9 +256,10 @@ def _fitting(saved: Saved, name: str, target: Tensor) -> Tensor:
     if name not in saved.tensors:
         raise CheckpointError(f"{saved.path}: lacks the tensor {name!r}")
     tensor = saved.tensors[name]
-    if tensor.shape != target.shape:
+    there, here = ((tuple(t.shape), str(t.dtype).removeprefix("torch.")) for t in (tensor, target))
+    if there != here:
         raise CheckpointError(
-            f"{saved.path}: {name!r} is {tuple(tensor.shape)}, and the recipe's {tuple(target.shape)}"
+            f"{saved.path}: {name!r} is {there[0]} {there[1]}, and the recipe's {here[0]} {here[1]}"
         )
     return tensor
 
@@ -225,15 +273,24 @@ def _fill_optimiser(
             f"{saved.path}: the {player}'s optimiser was {there['class']}, not {type(optimiser).__name__}"
         )
     used = set()
+    for settings, keys in zip_longest(there["groups"], there["settings"], fillvalue=()):
+        odd = set(keys) ^ set(settings)
+        if odd:
+            raise CheckpointError(f"{saved.path}: lacks {min(odd)!r} of the {player}'s optimiser")
+    held = [[here[id(p)] for p in group["params"]] for group in optimiser.param_groups]
+    if [settings["params"] for settings in there["groups"]] != held:
+        raise CheckpointError(f"{saved.path}: the {player}'s optimiser holds other parameters")
     for group, settings in zip(optimiser.param_groups, there["groups"], strict=True):
-        if [here[id(p)] for p in group["params"]] != settings["params"]:
-            raise CheckpointError(f"{saved.path}: the {player}'s optimiser holds other parameters")
         group.update({k: _as_was(v, group.get(k)) for k, v in settings.items() if k != "params"})
+    optimiser.state.clear()
     for name, keys in there["state"].items():
+        if name not in parameters:
+            raise CheckpointError(f"{saved.path}: holds {name!r}, which this recipe has no place for")
         p = parameters[name]
-        optimiser.state[p] = dict(there["plain"][name])
+        plain = there["plain"].get(name, {})
+        optimiser.state[p] = dict(plain)
         for key in keys:
-            if key in there["plain"][name]:
+            if key in plain:
                 continue
             full = f"optimiser/{player}/{name}/{key}"
             if full not in saved.tensors:
@@ -256,10 +313,8 @@ def _as_was(value: Any, current: Any) -> Any:
     return tuple(value) if isinstance(current, tuple) else value
 
 
-def _checksum(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> str:
-    digest = hashlib.blake2b(digest_size=32)
-    plain = {k: v for k, v in meta.items() if k != "checksum"}
-    digest.update(json.dumps(plain, sort_keys=True).encode())
+def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+    digest = hashlib.blake2b(text.encode(), digest_size=32)
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"\x1f{name}\x1f{tensor.dtype}\x1f{tuple(tensor.shape)}\x1f".encode())

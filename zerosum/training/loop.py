@@ -251,7 +251,7 @@ def _advise_on_memory(total: int, micro: int | None) -> Iterator[None]:
             raise
         half = max(1, (micro or total) // 2)
         raise MemoryError(
-            f"memory ran out with {micro or total} samples at once: try --micro {half} (exact where nets do not "
-            "mix the batch), a smaller --batch, --precision bf16, or a smaller --width. "
+            f"memory ran out with {micro or total} samples at once: try --micro {half} (exact where nets do "
+            "not mix the batch), a smaller --batch, --precision bf16, or a smaller --width. "
             f"({text.splitlines()[0]})"
         ) from error
