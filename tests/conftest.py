@@ -4,6 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
+
+# The same examples every time, and no judgement of a busy machine's speed.
+settings.register_profile("seeded", deadline=None, derandomize=True, database=None)
+settings.load_profile("seeded")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
