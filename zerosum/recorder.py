@@ -1,10 +1,9 @@
 """What a run writes while it trains: metrics, sample grids, checkpoints, and a bar for people."""
 
 import math
-import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
@@ -22,9 +21,10 @@ from zerosum.data.pictures import grid, preview, save_image, suffix_of
 from zerosum.draws import Draws, mix
 from zerosum.interruption import Interruption
 from zerosum.recipes.system import System
-from zerosum.rundir import Record, RunDirectory
+from zerosum.rundir import Record, RunDirectory, RunError
 from zerosum.trained import generate
 from zerosum.training import checkpoint
+from zerosum.training.gradients import NonFiniteError, first_non_finite
 from zerosum.training.loop import Moment, Source
 from zerosum.training.state import State
 from zerosum.transport import sliced_wasserstein
@@ -54,6 +54,7 @@ class Recorder:
         state: State,
         interruption: Interruption,
         console: Console,
+        since: Sequence[Mapping[str, float]] = (),
     ) -> None:
         self.run, self.record, self.interruption = run, record, interruption
         self.system, self.format, self.source = system, format, source
@@ -61,7 +62,7 @@ class Recorder:
         self.writes = processes.rank() == 0
         self.line_every = max(1, record.training.every // LINES)
         self.last = state.clock
-        self.since: list[Mapping[str, float]] = []
+        self.since = list(since)  # what was seen at each step since the last metrics line
         self.began = self.since_when = (state.clock.images, state.seconds)
         self.saved_at, self.saved_when = state.clock.images, time.monotonic()
         self.moment: Moment | None = None
@@ -85,11 +86,11 @@ class Recorder:
         if self.bar:
             self.bar.stop()
         if self.moment and kind is None and self.moment.clock.images > self.saved_at:
-            self._save(self.moment)
+            self.save(self.moment)
         if self.writes:
             images = self.last.images
             if error is not None:
-                with suppress(OSError):  # the error itself may be a full disk
+                with suppress(RunError):  # the error itself may be a full disk
                     self.event("failed", images, f"{type(error).__name__}: {error}")
             elif images >= self.record.training.images:
                 self.event("finished", images)
@@ -122,7 +123,7 @@ class Recorder:
         if due or before // self.line_every != moment.clock.images // self.line_every:
             self._line(moment, score)
         if due or time.monotonic() - self.saved_when > MINUTES * 60:
-            self._save(moment, score.get(SCORE))
+            self.save(moment, score.get(SCORE))
         return bool(self.interruption.signal)
 
     def _line(self, moment: Moment, score: Mapping[str, float]) -> None:
@@ -148,12 +149,13 @@ class Recorder:
                 self.board.add_scalar(name, value, images)
             self.board.add_scalar("rate", rate, images)
 
-    def _save(self, moment: Moment, score: float | None = None) -> None:
+    def save(self, moment: Moment, score: float | None = None) -> None:
+        """Write a checkpoint, keep it as the best if it is, and delete the oldest."""
         self.saved_at, self.saved_when = moment.clock.images, time.monotonic()
         if not self.writes:
             return
         path = self.run.checkpoint(moment.clock.images)
-        about = {**self.record.plain(), SCORE: score}
+        about = {**self.record.plain(), SCORE: score, "since": self.since}
         checkpoint.write(path, moment.game, moment.optimisers, moment.state, about)
         if score is not None and score < self.best:
             self.best = score
@@ -164,6 +166,9 @@ class Recorder:
         """Write a grid of samples from latents that stay the same, and score them."""
         average = moment.state.averages.get(self.system.generator)
         module = average.module if average else moment.game.get_submodule(self.system.generator)
+        bad = first_non_finite(iter(module.state_dict().items()))
+        if bad:
+            raise NonFiniteError(f"step {moment.clock.step}: the generator's {bad[0]!r} is {bad[1]}")
         real = _coarse(self.source(0, torch.arange(min(SCORED, self.source.size)))["real"].float().cpu())
         draws = Draws(mix(self.record.training.seed, "grid"), stop=max(GRID, len(real)))
         fake = generate(module, self.system.latent, draws)
@@ -187,10 +192,10 @@ def _best_so_far(run: RunDirectory, state: State) -> float:
     """The score of the best checkpoint, if it is of this run's past."""
     try:
         saved = checkpoint.read(run.best)
-        score = saved.meta["about"].get(SCORE)
-        return float(score) if saved.clock.images <= state.clock.images else math.inf
-    except (checkpoint.CheckpointError, TypeError):
+    except checkpoint.CheckpointError:
         return math.inf
+    score = saved.meta["about"].get(SCORE)
+    return score if isinstance(score, float) and saved.clock.images <= state.clock.images else math.inf
 
 
 def save_grid(run: RunDirectory, images: int, samples: Any, format: Format) -> str:
@@ -198,9 +203,8 @@ def save_grid(run: RunDirectory, images: int, samples: Any, format: Format) -> s
     stored = format.encode(samples)
     picture = preview(stored, format) if stored.ndim == 2 else grid(stored)
     path = run.samples / f"{images:012d}{suffix_of(picture)}"
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    save_image(partial, picture)
-    os.replace(partial, path)
+    with run.writing(path):
+        save_image(path, picture)
     return str(path)
 
 

@@ -5,6 +5,7 @@ its signature, and checkpoints hold tensors and JSON alone.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,7 +20,15 @@ from zerosum.data.cache import replacing
 from zerosum.names import unknown
 from zerosum.training.checkpoint import CheckpointError, Saved, read
 
-__all__ = ["DataFacts", "DataOptions", "Record", "RunDirectory", "RunError", "TrainingOptions", "find_checkpoint"]
+__all__ = [
+    "DataFacts",
+    "DataOptions",
+    "Record",
+    "RunDirectory",
+    "RunError",
+    "TrainingOptions",
+    "find_checkpoint",
+]
 
 _MOST_JSON = 2**20
 KEEP = 3
@@ -154,7 +163,11 @@ class RunDirectory:
                 raise ValueError("it is over 1 MiB")
             plain = json.loads(self.recipe.read_text("utf-8"), object_pairs_hook=_no_twins)
             record = msgspec.convert(plain, Record)
-            for keys, kind in ((plain, Record), (plain["data"], DataFacts), (plain["training"], TrainingOptions)):
+            for keys, kind in (
+                (plain, Record),
+                (plain["data"], DataFacts),
+                (plain["training"], TrainingOptions),
+            ):
                 for key in keys:
                     if key not in kind.__dataclass_fields__:
                         raise unknown("key", key, kind.__dataclass_fields__)
@@ -219,11 +232,12 @@ class RunDirectory:
     def keep_as_best(self, path: Path) -> None:
         """Keep a checkpoint as best.safetensors: a second name for it, not a second copy, where possible."""
         partial = self.checkpoints / f".best.{os.getpid()}.partial"
-        try:
-            os.link(path, partial)
-        except OSError:  # some file systems have no hard links
-            shutil.copyfile(path, partial)
-        os.replace(partial, self.best)
+        with self.writing(self.best):
+            try:
+                os.link(path, partial)
+            except OSError:  # some file systems have no hard links
+                shutil.copyfile(path, partial)
+            os.replace(partial, self.best)
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Append a line to metrics.jsonl."""

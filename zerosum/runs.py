@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 import zerosum
@@ -21,10 +22,18 @@ from zerosum.names import look_up
 from zerosum.recipes.system import System
 from zerosum.recipes.table import RECIPES, Recipe, arguments_of
 from zerosum.recorder import Recorder
-from zerosum.rundir import DataFacts, DataOptions, Record, RunDirectory, RunError, TrainingOptions
+from zerosum.rundir import (
+    DataFacts,
+    DataOptions,
+    Record,
+    RunDirectory,
+    RunError,
+    TrainingOptions,
+    find_checkpoint,
+)
 from zerosum.trained import build
-from zerosum.training.checkpoint import read, restore, restore_weights
-from zerosum.training.loop import train
+from zerosum.training.checkpoint import restore, restore_weights
+from zerosum.training.loop import Moment, train
 from zerosum.training.precision import Precision, choose_device, choose_precision
 from zerosum.training.state import Average, State
 
@@ -75,11 +84,9 @@ def start(
     where = choose_device(device)
     dataset = open_with_bar(data, console)
     length = int(given["images"])
-    if length < 1:
-        raise ValueError(f"--images must be at least 1, not {length}")
     training = TrainingOptions(
         images=length,
-        every=every or max(int(given["batch"]), length // 20),
+        every=max(int(given["batch"]), length // 20) if every is None else every,
         seed=seed,
         device=device,
         precision=choose_precision(precision, where),
@@ -90,11 +97,9 @@ def start(
     record = Record(zerosum.__version__, recipe, given, _facts(data, dataset), training, _environment(where))
     system, _ = build(record, recipes)
     if init_from is not None:
-        source = Path(init_from).expanduser()
-        saved = read(source) if source.suffix == ".safetensors" else RunDirectory(source).newest()[0]
+        saved, passed = find_checkpoint(init_from)
+        _tell_passed(passed, console)
         restore_weights(saved, system.game)
-    if processes.rank() == 0:
-        directory.create(record)
     return _play(directory, record, system, dataset, console, fresh=True)
 
 
@@ -119,8 +124,9 @@ def resume(
         record = record.longer(images)
     if device is not None:
         record = replace(record, training=replace(record.training, device=device))
-    options = {field: getattr(record.data, field) for field in DataOptions.__dataclass_fields__}
-    dataset = open_with_bar(DataOptions(**{**options, **({"where": data} if data else {})}), console)
+    options = DataOptions(**{name: getattr(record.data, name) for name in DataOptions.__dataclass_fields__})
+    options = replace(options, where=data or options.where)
+    dataset = open_with_bar(options, console)
     if dataset.fingerprint != record.data.fingerprint and not force:
         raise RunError(
             f"{directory.path}: its data changed. Then {record.data.count:,} samples, fingerprint "
@@ -132,6 +138,7 @@ def resume(
         raise RunError(
             f"the data are {dataset.format.shape}, and the run's {format.shape}: give --data of that shape"
         )
+    record = replace(record, data=_facts(options, dataset))
     return _play(directory, record, system, dataset, console, fresh=False, force=force)
 
 
@@ -152,26 +159,33 @@ def _play(
     system.game.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     module = system.game.get_submodule(system.generator)
     state = State(options.seed, averages={system.generator: Average(module, system.average)})
+    source = Resident(dataset, seed=options.seed, device=device, flip=record.data.flip)
+    since: list[dict[str, float]] = []
+    if fresh and processes.rank() == 0:
+        directory.create(record)
     with _locked(directory):
         if not fresh:
             saved, passed = directory.newest()
-            for reason in passed:
-                console.print(f"[yellow]passed over:[/] {reason}", highlight=False, soft_wrap=True)
-            _same_recipe(directory, record, saved.meta.get("about", {}), force)
+            _tell_passed(passed, console)
+            _same_recipe(directory, record, saved.meta["about"], force)
             restore(saved, system.game, system.optimisers, state)
+            since = saved.meta["about"].get("since", since)
+            if state.clock.images >= options.images:
+                console.print(
+                    f"{directory.path} has shown {state.clock.images:,} images: --images N makes it longer",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+                return 0
             if processes.rank() == 0:
                 directory.rewind(state.clock.images)
                 directory.write_record(record)
-            if state.clock.images >= options.images:
-                console.print(
-                    f"{directory.path} has shown its {options.images:,} images: --images N makes it longer"
-                )
-                return 0
-        source = Resident(dataset, seed=options.seed, device=device, flip=record.data.flip)
         with Interruption() as interruption:
             recorder = Recorder(
-                directory, record, system, dataset.format, source, state, interruption, console
+                directory, record, system, dataset.format, source, state, interruption, console, since
             )
+            if fresh:  # so that a run can be resumed, and a disk that cannot be written is found, at once
+                recorder.save(Moment(state.clock, {}, system.game, system.optimisers, state))
             recorder.event("started" if fresh else "resumed", state.clock.images)
             with recorder:
                 train(
@@ -180,7 +194,7 @@ def _play(
                     system.optimisers,
                     state,
                     options.images,
-                    batch=int(record.arguments["batch"]),
+                    batch=system.batch,
                     micro=options.micro,
                     ghost=options.ghost,
                     precision=options.precision,
@@ -198,6 +212,11 @@ def _locked(directory: RunDirectory) -> Iterator[None]:
         return
     with directory.locked():
         yield
+
+
+def _tell_passed(reasons: list[str], console: Console) -> None:
+    for reason in reasons:
+        console.print(f"[yellow]passed over:[/] {escape(reason)}", highlight=False, soft_wrap=True)
 
 
 def _same_recipe(directory: RunDirectory, record: Record, about: Mapping[str, Any], force: bool) -> None:

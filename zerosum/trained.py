@@ -1,5 +1,6 @@
 """A trained generator, loaded from a run directory and ready to use."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ from zerosum.draws import Draws, Latent
 from zerosum.names import check_arguments, look_up
 from zerosum.recipes.system import System
 from zerosum.recipes.table import RECIPES, Recipe
-from zerosum.rundir import Record, RunDirectory, RunError
-from zerosum.training.checkpoint import CheckpointError, Saved, read, restore_weights
+from zerosum.rundir import Record, RunDirectory, RunError, find_checkpoint
+from zerosum.training.checkpoint import CheckpointError, Saved, restore_weights
 from zerosum.training.precision import choose_device
 from zerosum.training.state import Average
 
@@ -98,7 +99,9 @@ def load(
     path = Path(run).expanduser()
     directory = RunDirectory(path.parent.parent if path.suffix == ".safetensors" else path)
     record = directory.record()
-    saved = read(path) if path.suffix == ".safetensors" else directory.newest()[0]
+    saved, passed = find_checkpoint(path)
+    for reason in passed:
+        warnings.warn(f"passed over: {reason}", stacklevel=2)
     system, format = build(record, {**RECIPES, **{recipe.name: recipe for recipe in recipes}})
     restore_weights(saved, system.game)
     module = system.game.get_submodule(system.generator)

@@ -105,9 +105,12 @@ def write(
         "about": dict(about or {}),
     }
     try:
-        text = json.dumps(meta, allow_nan=False)
+        json.dumps(meta["optimisers"], allow_nan=False)
     except ValueError as error:
-        raise CheckpointError(f"not saved: a setting is not finite at step {state.clock.step}") from error
+        raise CheckpointError(
+            f"not saved: a setting of an optimiser is not finite at step {state.clock.step}"
+        ) from error
+    text = json.dumps(meta)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         save_file(tensors, partial, {"zerosum": text, "checksum": _checksum(tensors, text)})
