@@ -110,6 +110,9 @@ def test_a_file_that_goes_after_the_listing_is_told(
     check = open_data(folder).check
     assert check.kept == 2
     assert [name for name, _ in check.set_aside] == ["good1.png"]
+    assert {"nothing": "gone", "pipe": "a pipe", "link": "cannot be read"}[replacement] in check.set_aside[0][
+        1
+    ]
 
 
 def test_tar_members_that_are_unsafe_are_set_aside(tmp_path: Path, own_cache: Path) -> None:
@@ -152,13 +155,17 @@ def test_zip_members_that_are_unsafe_are_set_aside(tmp_path: Path) -> None:
         archive.writestr("C:\\windows.png", picture(3))
         link = zipfile.ZipInfo("link.png")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
-        archive.writestr(link, "/etc/passwd")
+        archive.writestr(link, picture(4))
+        fifo = zipfile.ZipInfo("fifo.png")
+        fifo.external_attr = (stat.S_IFIFO | 0o666) << 16
+        archive.writestr(fifo, picture(5))
         archive.writestr("data.pkl", b"\x80\x04.")
     check = open_data(path).check
     assert check.kept == 1
     assert {name for name, _ in check.set_aside} == {
-        *("../escape.png", "/absolute.png", "C:\\windows.png", "link.png", "data.pkl")
+        *("../escape.png", "/absolute.png", "C:\\windows.png", "link.png", "fifo.png", "data.pkl")
     }
+    assert dict(check.set_aside)["link.png"] == "a link inside the archive"
 
 
 @pytest.fixture
@@ -260,7 +267,11 @@ def test_folder_zip_tar_and_array_give_one_fingerprint(photos: Make, tmp_path: P
     shutil.make_archive(str(tmp_path / "z"), "zip", folder)
     shutil.make_archive(str(tmp_path / "t"), "gztar", folder)
     found = open_data(folder)
+    names = ["good0.png", "good1.png", "good3.png", "sub/a.png"]
+    tar(tmp_path / "r.tar", "w", *(member(name, (folder / name).read_bytes()) for name in names[::-1]))
     np.savez(tmp_path / "n.npz", images=found.samples)
     np.save(tmp_path / "n.npy", found.samples.transpose(0, 3, 1, 2))
-    marks = {open_data(tmp_path / name).fingerprint for name in ("z.zip", "t.tar.gz", "n.npz", "n.npy")}
+    marks = {
+        open_data(tmp_path / name).fingerprint for name in ("z.zip", "t.tar.gz", "r.tar", "n.npz", "n.npy")
+    }
     assert marks == {found.fingerprint}

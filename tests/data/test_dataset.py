@@ -76,6 +76,7 @@ def test_a_damaged_cache_is_made_again(photos: Make, own_cache: Path, damage: st
     again = open_data(folder)
     np.testing.assert_array_equal(again.samples, expected)
     assert again.fingerprint == mark
+    assert json.loads(js.read_text())["shape"] == [3, 16, 16, 3]
 
 
 def test_the_cache_may_be_given_and_must_be_writable(photos: Make, tmp_path: Path) -> None:

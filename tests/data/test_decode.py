@@ -137,18 +137,41 @@ def test_broken_images_are_set_aside_with_their_reason(photos: Make, case: str) 
         assert (check.found, check.kept) == (3, 2)
 
 
+def bmp(width: int, height: int) -> bytes:
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, *([0] * 5))
+    return b"BM" + struct.pack("<IHHI", 200, 0, 0, 54) + info + bytes(100)
+
+
+def bare_tiff(width: int, height: int) -> bytes:
+    tags = [
+        (256, width),
+        (257, height),
+        (258, 8),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (277, 1),
+        (278, height),
+        (279, 9),
+    ]
+    body = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + body + bytes(100)
+
+
+def huge_npy() -> bytes:
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (100000, 10000, 3), }"
+    return b"\x93NUMPY\x01\x00\x76\x00" + header.ljust(117) + b"\n"
+
+
 def test_a_billion_declared_pixels_take_no_memory(tmp_path: Path) -> None:
-    body = zlib.compress(bytes(3 * 50_000 * 20 + 20))
-    bombs = {"a.png": png(50_000, 20_000, 8, 2, body)}
-    wide = struct.pack("<HHIHHI", 0x4949, 42, 8, 0, 0, 0)
-    bombs["b.bmp"] = b"BM" + struct.pack(
-        "<IHHIIiiHHIIiiII", 200, 0, 0, 54, 40, 40_000, 25_000, 1, 24, 0, *([0] * 5)
-    )
-    bombs["c.gif"] = b"GIF89a" + struct.pack("<HHBBB", 65_000, 65_000, 0, 0, 0) + b","
-    bombs["d.tif"] = wide
-    bombs["e.npy"] = b"\x93NUMPY\x01\x00\x76\x00" + (
-        b"{'descr': '|u1', 'fortran_order': False, 'shape': (100000, 10000, 3), }".ljust(117) + b"\n"
-    )
+    bombs = {
+        "a.png": png(50_000, 20_000, 8, 2, zlib.compress(bytes(1 << 20))),
+        "b.bmp": bmp(40_000, 25_000),
+        "c.bmp": bmp(9_000, 8_000),  # over our limit, under Pillow's
+        "d.gif": b"GIF89a" + struct.pack("<HH", 65_000, 65_000) + animated("GIF")[10:],
+        "e.npy": huge_npy(),
+        "f.tif": bare_tiff(40_000, 25_000),
+    }
     for name, content in bombs.items():
         (tmp_path / name).write_bytes(content)
     Image.fromarray(RGB).save(tmp_path / "good.png")
@@ -157,7 +180,8 @@ def test_a_billion_declared_pixels_take_no_memory(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert check.kept == 1
-    assert len(check.set_aside) == 5
+    assert [name for name, _ in check.set_aside] == list(bombs)
+    assert all("declares" in reason for _, reason in check.set_aside), check.set_aside
     assert peak < 50 << 20
 
 
