@@ -76,6 +76,16 @@ def test_links_pipes_and_hidden_files_are_told_and_never_followed(photos: Make, 
     assert check.notes == ("2 files that are no images passed over",)
 
 
+def test_names_that_are_no_unicode_are_read_and_told(photos: Make) -> None:
+    folder = photos(1)
+    good, bad = os.fsencode(folder) + b"/\xff.png", os.fsencode(folder) + b"/\xfe.png"
+    with open(good, "wb") as file, open(bad, "wb"):
+        file.write(picture())
+    for _ in range(2):
+        check = open_data(folder).check
+        assert (check.kept, check.set_aside[0][0]) == (2, "\\udcfe.png")
+
+
 def test_a_folder_that_cannot_be_read_is_told(photos: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = photos(2)
     (folder / "locked").mkdir()

@@ -152,12 +152,14 @@ def test_files_of_no_kind_are_errors(tmp_path: Path) -> None:
     Image.new("RGB", (16, 16)).save(tmp_path / "one.png")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "nowhere").symlink_to(tmp_path / "nothing")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for name, reason in (
         ("empty.npy", "0 bytes"),
         ("text.txt", "of no kind"),
         ("one.png", "one image"),
         ("pipe", "neither a file"),
         ("nowhere", "neither a file"),
+        ("loop", "leads to itself|neither a file"),
     ):
         with pytest.raises(DataError, match=reason):
             open_data(tmp_path / name)

@@ -277,6 +277,10 @@ def test_channels_asked_for(photos: Make) -> None:
     assert grey.format.shape == (1, 16, 16)
     expected = np.asarray(Image.open(folder / "good0.png").convert("L")).astype(int)
     assert np.abs(grey.samples[0, ..., 0] - expected).max() <= 1
-    assert open_data(folder, channels=4).samples[..., 3].min() == 255
+    opaque = open_data(folder, channels=4)
+    assert opaque.samples[..., 3].min() == 255
+    assert opaque.check.converted == {"opaque transparency added": 2}
+    with pytest.raises(DataError, match="3 channels, where 2 were asked for"):
+        open_data(folder, channels=2)
     with pytest.raises(DataError, match="5 were asked for"):
         open_data(folder, channels=5)

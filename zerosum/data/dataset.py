@@ -104,7 +104,10 @@ def _range(value_range: tuple[float, float] | None) -> tuple[float, float] | Non
 
 def _open_path(path: Path, wanted: Wanted, folder: Path, progress: Progress | None) -> Dataset:
     """Tell by content what a path holds, and open it."""
-    path = path.resolve()
+    try:
+        path = path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{path}: a link that leads to itself; give the folder or file itself") from error
     if path.is_dir():
         idx = _idx_inside(path, wanted.split)
         if idx is None:

@@ -126,9 +126,10 @@ def _settled(image: "Image", channels: int | None, converted: list[str]) -> Deco
         image = image.convert("RGB")
     elif image.mode in ("L", "RGB") and "transparency" in image.info:  # one colour stands for transparent
         image = image.convert(image.mode + "A")
-    if channels in (2, 4):
-        wanted = "LA" if channels == 2 else "RGBA"
-        image = image if image.mode == wanted else image.convert(wanted)
+    if channels == 4 or (channels == 2 and image.mode in ("L", "LA")):
+        if not image.mode.endswith("A"):
+            converted.append("opaque transparency added")
+        image = image.convert("RGBA" if channels == 4 else "LA")
     elif image.mode in ("LA", "RGBA"):
         image = _over_white(image)
         converted.append("transparency over white")

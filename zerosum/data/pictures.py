@@ -123,8 +123,8 @@ def preview(stored: Array, form: Format) -> Array:
     if form.dtype == "uint8" and (form.low, form.high) == (0, 255):
         return shown
     unit = (shown.astype(np.float64) - form.low) / (form.high - form.low)
-    bytes_: Array = np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
-    return bytes_
+    picture: Array = np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
+    return picture
 
 
 def _scatter(points: Array) -> Array:
