@@ -33,7 +33,7 @@ OBJECTIVE = non_saturating()
 
 # What keeps the critic smooth: half its squared slope at real images. To save time it is taken at every
 # fourth step only, four times as heavy.
-PENALTY = r1(weight=1.0, every=4)
+PENALTY = r1(weight=0.2, every=4)
 
 # What the generator starts from: 64 normal numbers an image.
 LATENT = Latent(64)
@@ -44,10 +44,10 @@ def build(shape: tuple[int, ...], width: int) -> tuple[nn.Module, nn.Module, dic
     torch.manual_seed(SEED)
     channels, height, across = shape
     generator = DCGANGenerator((channels, height, across), latent=LATENT.size, width=width, kernel=4)
-    # A gradient penalty needs a critic that judges each image alone, so no batch norm here.
-    critic = DCGANCritic((channels, height, across), width=width, kernel=4, norm="none")
+    # A gradient penalty needs a critic that judges each image alone: layer norm does, batch norm does not.
+    critic = DCGANCritic((channels, height, across), width=width, kernel=4, norm="layer")
     optimisers = {
-        name: Adam(net.parameters(), lr=2e-4, betas=(0.5, 0.99), fused=True)
+        name: Adam(net.parameters(), lr=5e-4, betas=(0.5, 0.99), fused=True)
         for name, net in (("generator", generator), ("critic", critic))
     }
     return generator, critic, optimisers
@@ -96,10 +96,8 @@ def library_loop(
     def tell(moment: Moment) -> None:
         step = moment.clock.step - 1
         if step % 100 == 0:
-            seen = moment.seen
-            print(
-                f"step {step:5}: D says {seen['critic/real']:.2f} of real, {seen['critic/fake']:.2f} of fake"
-            )
+            real, fake = moment.seen["critic/real"], moment.seen["critic/fake"]
+            print(f"step {step:5}: D says {real:.2f} of real, {fake:.2f} of fake")
 
     train(game, source, optimisers, State(SEED), steps * BATCH, batch=BATCH, hooks=[tell])
 
