@@ -7,7 +7,23 @@ from zerosum.rundir import DataOptions
 
 __all__ = ["run_demo"]
 
-SETTINGS: dict[str, object] = {"images": 280_000}
+IMAGES = 240_000
+
+
+def settings(images: int) -> dict[str, object]:
+    """The small preset of `dcgan`, wider and faster: made for digits, and for minutes.
+
+    >>> settings(100)["schedule"]
+    ('linear:start=50,stop=100,to=0.05',)
+    """
+    return {
+        "width": 48,
+        "latent": 32,
+        "latent_law": "normal",
+        "lr": 1e-3,
+        "schedule": (f"linear:start={images // 2},stop={images},to=0.05",),
+        "images": images,
+    }
 
 
 def run_demo(out: Path, images: int | None = None) -> int:
@@ -23,12 +39,12 @@ def run_demo(out: Path, images: int | None = None) -> int:
 
     people = console()
     began = time.monotonic()
-    settings = {**SETTINGS, **({"images": images} if images else {})}
     if RunDirectory(out).recipe.exists():
         signal = resume(out, people, images=images)
     else:
+        given = settings(IMAGES if images is None else images)
         people.print("Training a GAN on 5,000 real handwritten digits; a few minutes on two cores.")
-        signal = start("dcgan", DataOptions("digits"), out, people, arguments=settings, preset="small")
+        signal = start("dcgan", DataOptions("digits"), out, people, arguments=given, preset="small")
     page = write_report(out)
     newest = max((out / "samples").glob("[0-9]*.*"), default=None)
     minutes = (time.monotonic() - began) / 60

@@ -63,11 +63,18 @@ OPTIMISERS: Mapping[str, Callable[..., MakeOptimiser]] = {"adam": adam, "rmsprop
 Law = Callable[[Clock, float], Mapping[str, float]]
 
 
-def linear(start: int, stop: int) -> Law:
-    """The learning rate, constant up to `start` images, then falling in a line to 0 at `stop`."""
+def linear(start: int, stop: int, to: float = 0.0) -> Law:
+    """The learning rate, constant up to `start` images, then falling in a line to `to`·lr at `stop`."""
     if not 0 <= start < stop:
         raise ValueError(f"schedule linear: 0 ≤ start < stop must hold, not start={start}, stop={stop}")
-    return lambda clock, lr: {"lr": lr * min(1.0, max(0.0, (stop - clock.images) / (stop - start)))}
+    if not 0 <= to <= 1:
+        raise ValueError(f"schedule linear: `to` is a share of lr, 0 to 1, not {to}")
+
+    def law(clock: Clock, lr: float) -> Mapping[str, float]:
+        left = min(1.0, max(0.0, (stop - clock.images) / (stop - start)))
+        return {"lr": lr * (to + (1 - to) * left)}
+
+    return law
 
 
 def decay(factor: float = 1.000004, floor: float = 1e-6) -> Law:
