@@ -197,7 +197,8 @@ class RunDirectory:
     def _sweep(self) -> None:
         """Remove what a killed process left half-written."""
         for folder in (self.path, self.checkpoints, self.samples):
-            for partial in folder.glob(".*.partial"):
+            # .tmp* is what safetensors writes before it renames; nothing else here is named so.
+            for partial in (*folder.glob(".*.partial"), *folder.glob(".tmp*")):
                 with suppress(OSError):
                     partial.unlink()
 

@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -276,7 +275,9 @@ def _fill_optimiser(
             f"{saved.path}: the {player}'s optimiser was {there['class']}, not {type(optimiser).__name__}"
         )
     used = set()
-    for settings, keys in zip_longest(there["groups"], there["settings"], fillvalue=()):
+    if len(there["groups"]) != len(there["settings"]):
+        raise CheckpointError(f"{saved.path}: lacks a group of the {player}'s optimiser")
+    for settings, keys in zip(there["groups"], there["settings"], strict=True):
         odd = set(keys) ^ set(settings)
         if odd:
             raise CheckpointError(f"{saved.path}: lacks {min(odd)!r} of the {player}'s optimiser")
@@ -284,7 +285,9 @@ def _fill_optimiser(
     if [settings["params"] for settings in there["groups"]] != held:
         raise CheckpointError(f"{saved.path}: the {player}'s optimiser holds other parameters")
     for group, settings in zip(optimiser.param_groups, there["groups"], strict=True):
-        group.update({k: _as_was(v, group.get(k)) for k, v in settings.items() if k != "params"})
+        for key, value in settings.items():
+            if key != "params":
+                group[key] = tuple(value) if isinstance(group.get(key), tuple) else value
     optimiser.state.clear()
     for name, keys in there["state"].items():
         if name not in parameters:
@@ -310,10 +313,6 @@ def _fill_optimiser(
 def _on_device(optimiser: Optimizer) -> bool:
     """Whether scalar state (the step count) lives with the parameter: fused and capturable ones do."""
     return any(group.get("fused") or group.get("capturable") for group in optimiser.param_groups)
-
-
-def _as_was(value: Any, current: Any) -> Any:
-    return tuple(value) if isinstance(current, tuple) else value
 
 
 def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
