@@ -55,7 +55,7 @@ class Meta(TypedDict):
     seed: int
     seconds: float
     optimisers: dict[str, _Optimiser]
-    scalers: dict[str, dict[str, float]]
+    scalers: dict[str, dict[str, int | float]]
     averages: dict[str, float]
     names: list[str]
     about: dict[str, Any]
