@@ -33,7 +33,7 @@ from zerosum.rundir import (
 )
 from zerosum.trained import build
 from zerosum.training.checkpoint import restore, restore_weights
-from zerosum.training.loop import Moment, train
+from zerosum.training.loop import Moment, check_batch, train
 from zerosum.training.precision import Precision, choose_device, choose_precision
 from zerosum.training.state import Average, State
 
@@ -153,6 +153,7 @@ def _play(
     force: bool = False,
 ) -> int:
     options = record.training
+    check_batch(system.batch, options.micro)
     device = choose_device(options.device)
     if device.type == "cuda" and processes.count() > 1:
         device = torch.device("cuda", torch.cuda.current_device())
@@ -168,7 +169,7 @@ def _play(
             saved, passed = directory.newest()
             _tell_passed(passed, console)
             _same_recipe(directory, record, saved.meta["about"], force)
-            restore(saved, system.game, system.optimisers, state)
+            restore(saved, system.game, system.optimisers, state, settings=not force)
             since = saved.meta["about"].get("since", since)
             if state.clock.images >= options.images:
                 console.print(

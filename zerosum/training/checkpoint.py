@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -158,9 +159,18 @@ def read(path: Path) -> Saved:
     return Saved(path, tensors, meta)
 
 
-def restore(saved: Saved, game: nn.Module, optimisers: Mapping[str, Optimizer], state: State) -> None:
+def restore(
+    saved: Saved,
+    game: nn.Module,
+    optimisers: Mapping[str, Optimizer],
+    state: State,
+    *,
+    settings: bool = True,
+) -> None:
     """Put all of a checkpoint's state into a game, its optimisers and a state built by the same recipe.
 
+    `settings=False` leaves the optimisers their own learning rates and the like: a recipe that was changed
+    on purpose is to take effect.
     Every tensor is copied into place, so memory formats stay those of the parameters. Raises
     CheckpointError naming the first thing that is missing, left over or of another shape.
     """
@@ -175,7 +185,7 @@ def restore(saved: Saved, game: nn.Module, optimisers: Mapping[str, Optimizer], 
         left -= _fill(saved, f"average/{name}/", average.module)
     parameters = dict(game.named_parameters())
     for player, optimiser in optimisers.items():
-        left -= _fill_optimiser(saved, player, optimiser, parameters)
+        left -= _fill_optimiser(saved, player, optimiser, parameters, settings)
     if left:
         raise CheckpointError(f"{saved.path}: holds {min(left)!r}, which this recipe has no place for")
     state.scalers.clear()
@@ -267,7 +277,7 @@ def _fitting(saved: Saved, name: str, target: Tensor) -> Tensor:
 
 
 def _fill_optimiser(
-    saved: Saved, player: str, optimiser: Optimizer, parameters: Mapping[str, nn.Parameter]
+    saved: Saved, player: str, optimiser: Optimizer, parameters: Mapping[str, nn.Parameter], settings: bool
 ) -> set[str]:
     there, here = saved.meta["optimisers"][player], {id(p): name for name, p in parameters.items()}
     if there["class"] != type(optimiser).__name__:
@@ -275,18 +285,16 @@ def _fill_optimiser(
             f"{saved.path}: the {player}'s optimiser was {there['class']}, not {type(optimiser).__name__}"
         )
     used = set()
-    if len(there["groups"]) != len(there["settings"]):
-        raise CheckpointError(f"{saved.path}: lacks a group of the {player}'s optimiser")
-    for settings, keys in zip(there["groups"], there["settings"], strict=True):
-        odd = set(keys) ^ set(settings)
+    for old, keys in zip_longest(there["groups"], there["settings"], fillvalue=("group",)):
+        odd = set(keys) ^ set(old)
         if odd:
             raise CheckpointError(f"{saved.path}: lacks {min(odd)!r} of the {player}'s optimiser")
     held = [[here[id(p)] for p in group["params"]] for group in optimiser.param_groups]
-    if [settings["params"] for settings in there["groups"]] != held:
+    if [old["params"] for old in there["groups"]] != held:
         raise CheckpointError(f"{saved.path}: the {player}'s optimiser holds other parameters")
-    for group, settings in zip(optimiser.param_groups, there["groups"], strict=True):
-        for key, value in settings.items():
-            if key != "params":
+    for group, old in zip(optimiser.param_groups, there["groups"], strict=True):
+        for key, value in old.items():
+            if key != "params" and settings:
                 group[key] = tuple(value) if isinstance(group.get(key), tuple) else value
     optimiser.state.clear()
     for name, keys in there["state"].items():

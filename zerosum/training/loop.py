@@ -87,7 +87,7 @@ def train(
     >>> train(game, Coin(), optimisers, State(), until_images=100, batch=10).clock
     Clock(step=10, images=100)
     """
-    _check(batch, micro)
+    check_batch(batch, micro)
     table = _Table(game, source, optimisers, state, batch, micro, ghost, precision, clip, schedules or {})
     processes.share_batch_norm(game)
     game.train()
@@ -105,7 +105,8 @@ def train(
     return state
 
 
-def _check(batch: int, micro: int | None) -> None:
+def check_batch(batch: int, micro: int | None = None) -> None:
+    """Raise ValueError where a batch cannot be shared out or cut."""
     if batch < processes.count():
         raise ValueError(f"--batch {batch} leaves some of {processes.count()} processes without a sample")
     if micro is not None and micro < 1:
