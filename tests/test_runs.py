@@ -415,13 +415,13 @@ def test_a_disk_that_fills_up_is_named_and_the_last_checkpoint_goes_on(
     tmp_path: Path, data: Path, tiny_disk: Path
 ) -> None:
     """With another amount of room each time, so that checkpoints, grids and metrics meet the end in turn."""
-    start(tmp_path / "whole", data, every=16)
+    start(tmp_path / "whole", data, every=16, arguments={"images": 48})
     whole = RunDirectory(tmp_path / "whole").newest()[0]
     out, ballast, full = tiny_disk / "run", tiny_disk / "ballast", set()
-    for room in range(4, 200, 20):
+    for room in range(4, 200, 4):
         ballast.write_bytes(bytes(1024 * (400 - room)))
         try:
-            start(out, data, every=16)
+            start(out, data, every=16, arguments={"images": 48})
         except (RunError, CheckpointError) as error:
             said = str(error)
         else:
