@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import torch
@@ -16,7 +16,7 @@ from zerosum.names import check_arguments, look_up
 from zerosum.recipes.system import System
 from zerosum.recipes.table import RECIPES, Recipe
 from zerosum.rundir import Record, RunDirectory, RunError, find_checkpoint
-from zerosum.training.checkpoint import CheckpointError, Saved, restore_weights
+from zerosum.training.checkpoint import Saved, restore_weights
 from zerosum.training.precision import choose_device
 from zerosum.training.state import Average
 
@@ -107,14 +107,7 @@ def load(
     module = system.game.get_submodule(system.generator)
     if weights == "average" and system.generator in saved.meta["averages"]:
         average = Average(module, 0.0)
-        prefix = f"average/{system.generator}/"
-        state: dict[str, Any] = {
-            k.removeprefix(prefix): v for k, v in saved.tensors.items() if k.startswith(prefix)
-        }
-        try:
-            average.module.load_state_dict(state)
-        except RuntimeError as error:
-            raise CheckpointError(f"{saved.path}: the average does not fit the recipe ({error})") from error
+        restore_weights(saved, average.module, f"average/{system.generator}")
         module = average.module
     module = module.to(choose_device(device)).eval().requires_grad_(False)
     return Trained(module, system.latent, format, record, system, saved)

@@ -23,7 +23,6 @@ from torch import nn
 from tests import small
 from zerosum.games.game import Clock
 from zerosum.rundir import RunDirectory, RunError
-from zerosum.training import checkpoint
 from zerosum.training.checkpoint import CheckpointError, read, restore, restore_weights, write
 from zerosum.training.state import State
 
@@ -39,12 +38,6 @@ def saved(path: Path, **settings: Any) -> tuple[small.System, State]:
     made, state = trained(**settings)
     write(path, made.game, made.optimisers, state, {"recipe": "dcgan"})
     return made, state
-
-
-def rewrite(path: Path, tensors: dict[str, torch.Tensor], meta: Any) -> None:
-    """Write a checkpoint whose checksum is right, whatever it holds."""
-    text = json.dumps(meta)
-    save_file(tensors, path, {"zerosum": text, "checksum": checkpoint._checksum(tensors, text)})
 
 
 def restored(path: Path, **settings: Any) -> dict[str, Any]:
@@ -123,7 +116,7 @@ def test_each_tensor_that_is_missing_is_named(tmp_path: Path) -> None:
         for name in whole.tensors:
             rest = {k: v for k, v in whole.tensors.items() if k != name}
             names = [n for n in whole.meta["names"] if listed or n != name]
-            rewrite(tmp_path / "cut.safetensors", rest, {**whole.meta, "names": names})
+            small.rewrite(tmp_path / "cut.safetensors", rest, {**whole.meta, "names": names})
             with pytest.raises(CheckpointError, match=f"lacks the tensor '{name}'"):
                 restore(read(tmp_path / "cut.safetensors"), made.game, made.optimisers, state)
 
@@ -154,7 +147,7 @@ def test_each_field_that_is_missing_is_named(tmp_path: Path, optimiser: str) -> 
             inner = inner[key]
         lost = inner[place[-1]]
         del inner[place[-1]]
-        rewrite(tmp_path / "cut.safetensors", dict(whole.tensors), meta)
+        small.rewrite(tmp_path / "cut.safetensors", dict(whole.tensors), meta)
         # A list's entry is named by what it was, a field by its name.
         name = lost if isinstance(place[-1], int) and isinstance(lost, str) else str(place[-1])
         with pytest.raises(CheckpointError) as caught:
@@ -195,7 +188,7 @@ def test_what_is_left_over_is_named(tmp_path: Path) -> None:
         restored(tmp_path / "a.safetensors")
     whole = read(tmp_path / "a.safetensors")
     tensors = {**whole.tensors, "game/zzz": torch.zeros(1)}
-    rewrite(tmp_path / "b.safetensors", tensors, {**whole.meta, "names": sorted(tensors)})
+    small.rewrite(tmp_path / "b.safetensors", tensors, {**whole.meta, "names": sorted(tensors)})
     with pytest.raises(CheckpointError, match="holds 'game/zzz', which this recipe has no place for"):
         restored(tmp_path / "b.safetensors", constraint="spectral-norm")
 
@@ -379,7 +372,7 @@ def test_fields_of_the_wrong_kind_are_refused_though_the_checksum_is_right(tmp_p
         if field in ("format", "about"):
             continue
         for wrong in (None, "text", [[1]], {"a": [1]}):
-            rewrite(tmp_path / "b.safetensors", dict(whole.tensors), {**whole.meta, field: wrong})
+            small.rewrite(tmp_path / "b.safetensors", dict(whole.tensors), {**whole.meta, field: wrong})
             with pytest.raises(CheckpointError):
                 restore(read(tmp_path / "b.safetensors"), made.game, made.optimisers, state)
 

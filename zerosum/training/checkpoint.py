@@ -199,9 +199,9 @@ def restore(
     state.seconds = saved.meta["seconds"]
 
 
-def restore_weights(saved: Saved, game: nn.Module) -> None:
-    """Put the game's weights and buffers alone into place: a new run from old weights."""
-    _fill(saved, "game/", game)
+def restore_weights(saved: Saved, module: nn.Module, part: str = "game") -> None:
+    """Put weights and buffers alone into place: the game's, or those of `part` ("average/generator")."""
+    _fill(saved, f"{part}/", module)
 
 
 def _same_names(saved: Saved, what: str, there: set[str], here: set[str]) -> None:

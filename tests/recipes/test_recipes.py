@@ -1,0 +1,130 @@
+"""The recipes: what their papers fix, what contradicts itself, and that every part works with every other."""
+
+import inspect
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests import small
+from zerosum.draws import Draws
+from zerosum.games.game import Clock
+from zerosum.recipes.glossary import SETTINGS
+from zerosum.recipes.parts import CONSTRAINTS, OBJECTIVES, OPTIMISERS, PENALTIES, schedule_of
+from zerosum.recipes.table import RECIPES
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_setting_is_explained_and_every_preset_builds(recipe: str) -> None:
+    found = RECIPES[recipe]
+    names = set(inspect.signature(found.build).parameters) - {"shape"}
+    assert names <= SETTINGS.keys()
+    assert found.paper
+    assert found.summary
+    for preset in found.presets.values():
+        assert found.build((1, 28, 28), **preset).batch > 0
+
+
+def test_the_paper_s_settings() -> None:
+    """Goodfellow 2014 with its released code, Radford 2015 section 4, Gulrajani 2017 algorithm 1 and LSUN."""
+    gan = RECIPES["gan"].build((1, 28, 28))
+    assert (gan.batch, gan.images, gan.game.critic_steps) == (100, 12_500_000, 1)
+    assert [group["momentum"] for group in gan.optimisers["critic"].param_groups] == [0.5]
+    dcgan = RECIPES["dcgan"].build((3, 64, 64))
+    group = dcgan.optimisers["generator"].param_groups[0]
+    assert (dcgan.batch, group["lr"], group["betas"]) == (128, 2e-4, (0.5, 0.999))
+    shapes = [tuple(p.shape) for p in dcgan.game.generator.parameters() if p.dim() == 4]
+    assert shapes == [(1024, 512, 5, 5), (512, 256, 5, 5), (256, 128, 5, 5), (128, 3, 5, 5)]
+    wgan = RECIPES["wgan-gp"].build((3, 64, 64))
+    group = wgan.optimisers["critic"].param_groups[0]
+    assert (wgan.batch, wgan.game.critic_steps, group["lr"], group["betas"]) == (64, 5, 1e-4, (0, 0.9))
+    assert [(p.name, p.weight) for p in wgan.game.penalties] == [("wgan-gp", 10.0)]
+
+
+@pytest.mark.parametrize("first", ["critic", "generator"])
+@pytest.mark.parametrize("penalty", [*PENALTIES, "r1:weight=10,every=2", "none"])
+@pytest.mark.parametrize("constraint", [*CONSTRAINTS, "none"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_part_goes_with_every_other(objective: str, constraint: str, penalty: str, first: str) -> None:
+    made = small.system(
+        "dcgan",
+        critic_norm="layer",
+        objective=objective,
+        constraint=constraint,
+        penalty=(penalty,),
+        first=first,
+        critic_steps=2,
+    )
+    state = small.play(made, small.source(), small.state(made), 32)
+    assert state.clock == Clock(2, 32)
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_trains_with_every_optimiser_and_moves_both_players(recipe: str, optimiser: str) -> None:
+    made = small.system(recipe, optimiser=optimiser)
+    before = {name: p.clone() for name, p in made.game.named_parameters()}
+    small.play(made, small.source(), small.state(made), 16)
+    moved = {
+        name.split(".")[0] for name, p in made.game.named_parameters() if not torch.equal(p, before[name])
+    }
+    assert moved == {"critic", "generator"}
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 17), (8, 48, 80), (2, 8, 512), (1, 130, 8)])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_size_and_number_of_channels_builds_and_runs(recipe: str, shape: tuple[int, int, int]) -> None:
+    made = RECIPES[recipe].build(shape, **{**small.TINY[recipe], "latent": 3})
+    generator, critic = made.game.generator, made.game.critic
+    fake: Tensor = generator(made.latent(Draws(stop=2)))
+    assert fake.shape == (2, *shape)
+    assert fake.abs().max() <= 1
+    assert critic(fake).shape == (2,)
+
+
+def test_points_go_with_the_perceptrons_alone() -> None:
+    made = RECIPES["gan"].build((2,), latent=3, hidden=(4,), critic_hidden=(4,))
+    assert made.game.generator(torch.zeros(5, 3)).shape == (5, 2)
+    for recipe in ("dcgan", "wgan-gp"):
+        with pytest.raises(ValueError, match=f"{recipe} builds convolutional nets .* use gan"):
+            RECIPES[recipe].build((2,))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "message"),
+    [
+        ("wgan-gp", {"critic_norm": "batch"}, r"penalty wgan-gp needs .* --critic-norm layer or none"),
+        ("dcgan", {"penalty": ("r1",)}, r"penalty r1 needs .* --critic-norm layer or none"),
+        ("dcgan", {"critic_steps": 0}, "critic_steps must be at least 1, not 0"),
+        ("dcgan", {"first": "generator", "fakes": "shared"}, "choose --fakes fresh"),
+        ("dcgan", {"kernel": 1}, "--kernel must be 2 to 9, not 1"),
+        ("dcgan", {"lr": 0.0}, "--lr must be positive, not 0"),
+        ("gan", {"schedule": ("linear:start=9,stop=3",)}, "0 ≤ start < stop must hold"),
+        ("gan", {"schedule": ("cosine",)}, "unknown schedule 'cosine'"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    recipe: str, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        RECIPES[recipe].build((1, 16, 16), **settings)
+
+
+def test_schedules_are_what_they_say() -> None:
+    linear = schedule_of(("linear:start=100,stop=200",), 0.5)
+    assert linear
+    assert [linear(Clock(0, n))["lr"] for n in (0, 100, 150, 200, 999)] == [0.5, 0.5, 0.25, 0.0, 0.0]
+    both = schedule_of(("decay:factor=2", "momentum:start=0.5,stop=0.7,images=100"), 0.8)
+    assert both
+    assert both(Clock(3, 50)) == {"lr": 0.1, "momentum": 0.6}
+    assert both(Clock(3, 500))["momentum"] == pytest.approx(0.7)
+    assert schedule_of(("none",), 0.1) is None
