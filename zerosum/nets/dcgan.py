@@ -10,6 +10,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from zerosum.nets.convolution import Conv2d, ConvTranspose2d
 from zerosum.nets.plan import Stage, stages
 
 __all__ = ["DCGANCritic", "DCGANGenerator", "norm_layer"]
@@ -35,22 +36,20 @@ def _channels(width: int, plan: list[Stage]) -> list[int]:
     return [width * min(2**i, 8) for i in range(len(plan))]
 
 
-def _down(stage: Stage, c_in: int, c_out: int, kernel: int, bias: bool) -> nn.Conv2d:
+def _down(stage: Stage, c_in: int, c_out: int, kernel: int, bias: bool) -> Conv2d:
     # Padding so that the output is ⌈n/stride⌉: an even kernel fits an even side, an odd one any.
     k = [_fit(kernel, n, s) for n, s in zip(stage.outer, stage.stride, strict=True)]
-    return nn.Conv2d(c_in, c_out, (k[0], k[1]), stage.stride, ((k[0] - 1) // 2, (k[1] - 1) // 2), bias=bias)
+    return Conv2d(c_in, c_out, (k[0], k[1]), stage.stride, ((k[0] - 1) // 2, (k[1] - 1) // 2), bias=bias)
 
 
-def _up(stage: Stage, c_in: int, c_out: int, kernel: int, bias: bool) -> nn.ConvTranspose2d:
+def _up(stage: Stage, c_in: int, c_out: int, kernel: int, bias: bool) -> ConvTranspose2d:
     k, extra = [], []
     for outer, inner, s in zip(*stage, strict=True):
         size = _fit(kernel, outer, s)
         k.append(size)
         extra.append(outer - ((inner - 1) * s - 2 * ((size - 1) // 2) + size))
     padding = ((k[0] - 1) // 2, (k[1] - 1) // 2)
-    return nn.ConvTranspose2d(
-        c_in, c_out, (k[0], k[1]), stage.stride, padding, (extra[0], extra[1]), bias=bias
-    )
+    return ConvTranspose2d(c_in, c_out, (k[0], k[1]), stage.stride, padding, (extra[0], extra[1]), bias=bias)
 
 
 def _fit(kernel: int, side: int, stride: int) -> int:
