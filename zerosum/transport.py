@@ -13,6 +13,7 @@ def sliced_wasserstein(real: Tensor, fake: Tensor, projections: int = 256, seed:
     `real` and `fake` are [N, …] with the same N and shape; on the line W₁ is the mean distance of the
     sorted samples. The directions are drawn from `seed`. Raises ValueError for unequal shapes.
 
+    >>> import torch
     >>> x = torch.zeros(4, 1)
     >>> sliced_wasserstein(x, x + 3)
     3.0
