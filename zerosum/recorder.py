@@ -238,4 +238,5 @@ def _tensorboard(run: RunDirectory, images: int) -> Any:
 
 def console() -> Console:
     """Where people are told things: standard error, so that standard output stays data."""
-    return Console(file=sys.stderr, quiet=processes.rank() > 0)
+    # No markup: a file's name may hold brackets.
+    return Console(file=sys.stderr, markup=False, quiet=processes.rank() > 0)

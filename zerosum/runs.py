@@ -11,7 +11,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 
 import zerosum
@@ -78,6 +77,7 @@ def start(
     All that can be wrong with settings and data is found before anything is written.
     """
     found = look_up(recipes, recipe, "recipe")
+    data = replace(data, where=_lasting(data.where))
     given = arguments_of(found, arguments or {}, preset)
     directory = RunDirectory(out)
     directory.refuse_if_taken()
@@ -125,7 +125,7 @@ def resume(
     if device is not None:
         record = replace(record, training=replace(record.training, device=device))
     options = DataOptions(**{name: getattr(record.data, name) for name in DataOptions.__dataclass_fields__})
-    options = replace(options, where=data or options.where)
+    options = replace(options, where=_lasting(data) if data else options.where)
     dataset = open_with_bar(options, console)
     if dataset.fingerprint != record.data.fingerprint and not force:
         raise RunError(
@@ -217,7 +217,7 @@ def _locked(directory: RunDirectory) -> Iterator[None]:
 
 def _tell_passed(reasons: list[str], console: Console) -> None:
     for reason in reasons:
-        console.print(f"[yellow]passed over:[/] {escape(reason)}", highlight=False, soft_wrap=True)
+        console.print(f"passed over: {reason}", highlight=False, soft_wrap=True)
 
 
 def _same_recipe(directory: RunDirectory, record: Record, about: Mapping[str, Any], force: bool) -> None:
@@ -234,6 +234,12 @@ def _same_recipe(directory: RunDirectory, record: Record, about: Mapping[str, An
         raise RunError(
             f"{directory.recipe}: changed since the checkpoint: {lines}. Put it back, or go on with --force"
         )
+
+
+def _lasting(where: str) -> str:
+    """A path as it is to be found from any folder; a named set stays a name."""
+    path = Path(where).expanduser()
+    return str(path.resolve()) if path.exists() else where
 
 
 def open_with_bar(options: DataOptions, console: Console) -> Dataset:
@@ -263,7 +269,7 @@ def open_with_bar(options: DataOptions, console: Console) -> Dataset:
         console.print(f"data: {note}", highlight=False, soft_wrap=True)
     if check.set_aside:
         console.print(
-            f"[yellow]data: {len(check.set_aside):,} of {check.found:,} set aside[/], `zerosum check-data "
+            f"data: {len(check.set_aside):,} of {check.found:,} set aside, `zerosum check-data "
             f"{options.where}` says why; the first: {': '.join(check.set_aside[0])}",
             highlight=False,
             soft_wrap=True,

@@ -23,7 +23,8 @@ def _weight_gradient(large: Tensor, small: Tensor, kernel: Pair, stride: Pair, p
     windows = padded.unfold(1, kernel[0], stride[0]).unfold(2, kernel[1], stride[1])
     rows = windows.permute(0, 1, 2, 4, 5, 3).reshape(-1, kernel[0] * kernel[1] * large.shape[1])
     product: Tensor = small.permute(0, 2, 3, 1).reshape(-1, small.shape[1]).T @ rows
-    return product.unflatten(1, (*kernel, large.shape[1])).permute(0, 3, 1, 2)
+    weight: Tensor = product.unflatten(1, (*kernel, large.shape[1]))
+    return weight.permute(0, 3, 1, 2)
 
 
 class _Convolve(torch.autograd.Function):
