@@ -150,7 +150,8 @@ def sample(
     count: Annotated[int, Parameter(help="How many.")] = 64,
     seed: Annotated[int, Parameter(help="Another seed, other samples; sample i stays sample i.")] = 0,
     out: Annotated[
-        Path | None, Parameter(help="A file for one grid (.png, .tif, .npy), or a folder for one file each.")
+        Path | None,
+        Parameter(help="A file: .png or .tiff one grid, .npy an array; or a folder: a file each."),
     ] = None,
     weights: Annotated[
         Literal["average", "last"], Parameter(help="The generator's moving average, or as trained.")
@@ -158,15 +159,21 @@ def sample(
     device: Annotated[str, Parameter(help="auto, cpu, cuda, mps.")] = "auto",
 ) -> None:
     """Draw samples: a grid, or a folder of files, in the data's own depth and channels."""
-    from zerosum.data.pictures import grid, preview, save_files, save_image
+    import numpy as np
+
+    from zerosum.data.pictures import grid, preview, save_files, save_image, suffix_of
     from zerosum.trained import load
 
     trained = load(run, weights=weights, device=device)
     stored = trained.format.encode(trained.sample(count, seed))
-    target = out or run / f"samples-{count}-{seed}.png"
-    if target.suffix:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        save_image(target, preview(stored, trained.format) if stored.ndim == 2 else grid(stored))
+    picture = preview(stored, trained.format) if stored.ndim == 2 else grid(stored)
+    home = trained.saved.path.parent.parent
+    target = out or home / f"samples-{count}-{seed}{suffix_of(picture)}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.suffix == ".npy":
+        np.save(target, stored)
+    elif target.suffix:
+        save_image(target, picture)
     else:
         save_files(target, stored)
     print(target)
@@ -255,7 +262,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = app(arguments, result_action="return_value")
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ValueError, FileNotFoundError, PermissionError, MemoryError, FloatingPointError) as error:
+    except (ValueError, OSError, MemoryError, FloatingPointError) as error:
         print(f"zerosum: {error}", file=sys.stderr)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
