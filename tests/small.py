@@ -14,6 +14,7 @@ from zerosum.data import Check, Dataset, Format, Resident
 from zerosum.recipes.system import System
 from zerosum.recipes.table import RECIPES
 from zerosum.training import checkpoint
+from zerosum.training.checkpoint import read, restore, write
 from zerosum.training.loop import Hook, train
 from zerosum.training.state import Average, State
 
@@ -113,3 +114,22 @@ def rewrite(path: Path, tensors: dict[str, Tensor], meta: Any) -> None:
     """Write a checkpoint whose checksum is right, whatever it holds."""
     text = json.dumps(meta)
     save_file(tensors, path, {"zerosum": text, "checksum": checkpoint._checksum(tensors, text)})
+
+
+def trained(**settings: Any) -> tuple[System, State]:
+    made = system(**settings)
+    return made, play(made, source(), state(made), 24)
+
+
+def saved(path: Path, **settings: Any) -> tuple[System, State]:
+    made, where = trained(**settings)
+    write(path, made.game, made.optimisers, where, {"recipe": "dcgan"})
+    return made, where
+
+
+def restored(path: Path, **settings: Any) -> dict[str, Any]:
+    """All the state in a checkpoint, put into a system that was made and trained otherwise."""
+    made = system(seed=9, **settings)
+    where = play(made, source(), state(made, 9), 8)
+    restore(read(path), made.game, made.optimisers, where)
+    return everything(made, where)
