@@ -252,7 +252,7 @@ def _close(run: Path, people: Any, signal: int) -> None:
 
     page = write_report(run)
     if signal:
-        people.print(f"stopped and saved; `zerosum resume {run}` goes on", highlight=False)
+        people.print(f"stopped and saved; `zerosum resume {run}` goes on", highlight=False, soft_wrap=True)
     people.print(f"samples: {run / 'samples'}\nreport:  {page}", highlight=False, soft_wrap=True)
 
 

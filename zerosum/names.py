@@ -53,7 +53,11 @@ def build_part(table: Mapping[str, Callable[..., T]], text: str, what: str) -> T
         if key.strip() in given:
             raise ValueError(f"{what} {text!r}: {key.strip()!r} is given twice")
         given[key.strip()] = value.strip()
-    return function(**check_arguments(function, given, f"{what} {name}", strict=False))
+    arguments = check_arguments(function, given, f"{what} {name}", strict=False)
+    for key, parameter in inspect.signature(function).parameters.items():
+        if parameter.default is parameter.empty and key not in arguments:
+            raise ValueError(f"{what} {text!r}: needs {key}, as in {name}:{key}=…")
+    return function(**arguments)
 
 
 def check_arguments(

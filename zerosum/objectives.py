@@ -20,6 +20,11 @@ def _identity(x: Tensor) -> Tensor:
     return x
 
 
+def _wide(logits: Tensor) -> Tensor:
+    """Half precision widened to float32; float64 stays."""
+    return logits.float() if logits.dtype.itemsize < 4 else logits
+
+
 @dataclass(frozen=True)
 class Objective:
     """What each player minimises; argument order (real, fake), both logits [B] → [B].
@@ -46,7 +51,7 @@ class Objective:
 
 def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
     """−log D(x) − log(1−D(G(z))), by softplus: −log σ(l) = softplus(−l)."""
-    return F.softplus(-real.float()) + F.softplus(fake.float())
+    return F.softplus(-_wide(real)) + F.softplus(_wide(fake))
 
 
 def minimax() -> Objective:
@@ -59,7 +64,7 @@ def minimax() -> Objective:
     >>> game.generator(None, torch.tensor([0.0]))  # log ½
     tensor([-0.6931])
     """
-    return Objective(_cross_entropy, lambda real, fake: -F.softplus(fake.float()))
+    return Objective(_cross_entropy, lambda real, fake: -F.softplus(_wide(fake)))
 
 
 def non_saturating() -> Objective:
@@ -69,7 +74,7 @@ def non_saturating() -> Objective:
     >>> game.generator(None, torch.tensor([-1e4]))  # the gradient is −1 here, not 0
     tensor([10000.])
     """
-    return Objective(_cross_entropy, lambda real, fake: F.softplus(-fake.float()))
+    return Objective(_cross_entropy, lambda real, fake: F.softplus(-_wide(fake)))
 
 
 def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Objective:
@@ -84,8 +89,8 @@ def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Objective:
     tensor([0.2500])
     """
     return Objective(
-        lambda real, fake: 0.5 * (real.float() - b).square() + 0.5 * (fake.float() - a).square(),
-        lambda real, fake: 0.5 * (fake.float() - c).square(),
+        lambda real, fake: 0.5 * (_wide(real) - b).square() + 0.5 * (_wide(fake) - a).square(),
+        lambda real, fake: 0.5 * (_wide(fake) - c).square(),
         reading=_identity,
     )
 
@@ -98,8 +103,8 @@ def hinge() -> Objective:
     tensor([1.5000])
     """
     return Objective(
-        lambda real, fake: F.relu(1.0 - real.float()) + F.relu(1.0 + fake.float()),
-        lambda real, fake: -fake.float(),
+        lambda real, fake: F.relu(1.0 - _wide(real)) + F.relu(1.0 + _wide(fake)),
+        lambda real, fake: -_wide(fake),
         reading=_identity,
     )
 
@@ -115,7 +120,7 @@ def wasserstein() -> Objective:
     tensor([-2.])
     """
     return Objective(
-        lambda real, fake: fake.float() - real.float(),
-        lambda real, fake: -fake.float(),
+        lambda real, fake: _wide(fake) - _wide(real),
+        lambda real, fake: -_wide(fake),
         reading=_identity,
     )

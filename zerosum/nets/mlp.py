@@ -74,6 +74,8 @@ class MLPGenerator(nn.Module):
 class MLPCritic(nn.Module):
     """Samples [B, *shape] → logits [B], through maxout layers or, with `pieces=1`, LeakyReLU .2.
 
+    Images in [−1, 1] are moved to [0, 1] first, as the paper's were: a learning rate of .1 diverges
+    on inputs whose background is −1 and not 0.
     `dropout` is (at the input, at hidden units), rates of what is dropped; the paper's are .2 and .5.
 
     >>> MLPCritic((2,), hidden=(16, 16), pieces=1)(torch.zeros(3, 2)).shape
@@ -90,6 +92,7 @@ class MLPCritic(nn.Module):
         bound: float | None = 0.005,
     ) -> None:
         super().__init__()
+        self.images = len(shape) > 1
         layers: list[nn.Module] = [nn.Dropout(dropout[0])] if dropout[0] else []
         for n, m in pairwise((prod(shape), *hidden)):
             layers += [Maxout(n, m, pieces)] if pieces > 1 else [nn.Linear(n, m), nn.LeakyReLU(0.2)]
@@ -98,5 +101,6 @@ class MLPCritic(nn.Module):
         _uniform(self, bound)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = (x + 1) / 2 if self.images else x
         logits: Tensor = self.layers(x.flatten(1)).squeeze(1)
         return logits
