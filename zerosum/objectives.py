@@ -13,15 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Objective", "hinge", "least_squares", "minimax", "non_saturating", "wasserstein"]
+__all__ = ["Objective", "hinge", "least_squares", "minimax", "non_saturating", "wasserstein", "widened"]
 
 
 def _identity(x: Tensor) -> Tensor:
     return x
 
 
-def _wide(logits: Tensor) -> Tensor:
-    """Half precision widened to float32; float64 stays."""
+def widened(logits: Tensor) -> Tensor:
+    """Half precision widened to float32; float32 and float64 stay.
+
+    >>> widened(torch.zeros(1, dtype=torch.bfloat16)).dtype
+    torch.float32
+    """
     return logits.float() if logits.dtype.itemsize < 4 else logits
 
 
@@ -51,7 +55,7 @@ class Objective:
 
 def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
     """−log D(x) − log(1−D(G(z))), by softplus: −log σ(l) = softplus(−l)."""
-    return F.softplus(-_wide(real)) + F.softplus(_wide(fake))
+    return F.softplus(-widened(real)) + F.softplus(widened(fake))
 
 
 def minimax() -> Objective:
@@ -64,7 +68,7 @@ def minimax() -> Objective:
     >>> game.generator(None, torch.tensor([0.0]))  # log ½
     tensor([-0.6931])
     """
-    return Objective(_cross_entropy, lambda real, fake: -F.softplus(_wide(fake)))
+    return Objective(_cross_entropy, lambda real, fake: -F.softplus(widened(fake)))
 
 
 def non_saturating() -> Objective:
@@ -74,7 +78,7 @@ def non_saturating() -> Objective:
     >>> game.generator(None, torch.tensor([-1e4]))  # the gradient is −1 here, not 0
     tensor([10000.])
     """
-    return Objective(_cross_entropy, lambda real, fake: F.softplus(-_wide(fake)))
+    return Objective(_cross_entropy, lambda real, fake: F.softplus(-widened(fake)))
 
 
 def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Objective:
@@ -89,8 +93,8 @@ def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Objective:
     tensor([0.2500])
     """
     return Objective(
-        lambda real, fake: 0.5 * (_wide(real) - b).square() + 0.5 * (_wide(fake) - a).square(),
-        lambda real, fake: 0.5 * (_wide(fake) - c).square(),
+        lambda real, fake: 0.5 * (widened(real) - b).square() + 0.5 * (widened(fake) - a).square(),
+        lambda real, fake: 0.5 * (widened(fake) - c).square(),
         reading=_identity,
     )
 
@@ -103,8 +107,8 @@ def hinge() -> Objective:
     tensor([1.5000])
     """
     return Objective(
-        lambda real, fake: F.relu(1.0 - _wide(real)) + F.relu(1.0 + _wide(fake)),
-        lambda real, fake: -_wide(fake),
+        lambda real, fake: F.relu(1.0 - widened(real)) + F.relu(1.0 + widened(fake)),
+        lambda real, fake: -widened(fake),
         reading=_identity,
     )
 
@@ -120,7 +124,7 @@ def wasserstein() -> Objective:
     tensor([-2.])
     """
     return Objective(
-        lambda real, fake: _wide(fake) - _wide(real),
-        lambda real, fake: -_wide(fake),
+        lambda real, fake: widened(fake) - widened(real),
+        lambda real, fake: -widened(fake),
         reading=_identity,
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from zerosum.draws import Draws
+from zerosum.objectives import widened
 
 __all__ = ["Critic", "Penalty", "input_gradient", "r1", "wgan_gp"]
 
@@ -62,8 +63,8 @@ def input_gradient(critic: Critic, x: Tensor) -> Tensor:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         logits = critic(x)
-        (gradient,) = torch.autograd.grad(logits.float().sum(), x, create_graph=True)
-    return gradient.flatten(1).float() if gradient.dtype.itemsize < 4 else gradient.flatten(1)
+        (gradient,) = torch.autograd.grad(widened(logits).sum(), x, create_graph=True)
+    return widened(gradient.flatten(1))
 
 
 def _norm(gradient: Tensor) -> Tensor:

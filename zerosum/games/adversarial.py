@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from zerosum.constraints import Constraint
 from zerosum.draws import Latent
 from zerosum.games.game import Batch, Clock, Game, Terms, Turn
-from zerosum.objectives import Objective
+from zerosum.objectives import Objective, widened
 from zerosum.penalties import Penalty
 
 __all__ = ["Adversarial", "mixes_batch"]
@@ -106,7 +106,7 @@ class Adversarial(Game):
             real = self.critic(batch.data["real"]) if self.objective.paired else None
             logits = self.critic(fake)
             loss = self.objective.generator(real, logits)
-            return Terms({"adversarial": loss}, {"fake": self.objective.reading(logits.float())})
+            return Terms({"adversarial": loss}, {"fake": self.objective.reading(widened(logits))})
 
         generator_turn = Turn("generator", generator_terms, take=0, splits=splits)
         if self.first == "generator":
@@ -131,4 +131,4 @@ class Adversarial(Game):
             if penalty.due(clock.step):
                 loss[penalty.name] = penalty(self.critic, real, fake, batch.draw)
         reading = self.objective.reading
-        return Terms(loss, {"real": reading(on_real.float()), "fake": reading(on_fake.float())})
+        return Terms(loss, {"real": reading(widened(on_real)), "fake": reading(widened(on_fake))})
