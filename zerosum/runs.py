@@ -100,6 +100,9 @@ def start(
         saved, passed = find_checkpoint(init_from)
         _tell_passed(passed, console)
         restore_weights(saved, system.game)
+    elif system.begin is not None:
+        spread = dataset.samples[:: max(1, len(dataset) // 4096)]
+        system.begin(dataset.format.decode(dataset.format.tensor(spread)))
     return _play(directory, record, system, dataset, console, fresh=True)
 
 

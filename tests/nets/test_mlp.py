@@ -79,3 +79,15 @@ def test_dropout_acts_in_training_alone():
     assert not torch.equal(net(x), net(x))
     net.eval()
     assert torch.equal(net(x), net(x))
+
+
+def test_a_generator_begins_at_the_mean_of_the_data():
+    generator = MLPGenerator((1, 8, 8), latent=5, hidden=(7,))
+    real = torch.rand(500, 1, 8, 8) * 1.8 - 0.9
+    generator.begin_at(real)
+    with torch.no_grad():
+        generator.layers[-1].weight.zero_()
+        made = generator(torch.randn(3, 5))
+    torch.testing.assert_close(made, real.mean(0).expand(3, -1, -1, -1), atol=1e-5, rtol=0)
+    generator.begin_at(-torch.ones(4, 1, 8, 8))  # a black border must keep a slope
+    assert generator.layers[-1].bias.isfinite().all()

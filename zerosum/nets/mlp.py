@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,16 @@ class MLPGenerator(nn.Module):
             layers += [nn.Linear(n, m), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Linear((latent, *hidden)[-1], prod(shape)))
         _uniform(self, bound)
+
+    @torch.no_grad()
+    def begin_at(self, real: Tensor) -> None:
+        """Set the output's bias so that generation starts at the mean of `real` [N, *shape].
+
+        For images it is the logit of the mean, kept within ±7; for points the mean itself.
+        """
+        mean = real.flatten(1).mean(0)
+        bias = torch.logit((mean + 1) / 2, eps=1e-3) if len(self.shape) > 1 else mean
+        cast(nn.Linear, self.layers[-1]).bias.copy_(bias)
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.layers(z)

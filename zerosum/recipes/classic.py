@@ -3,6 +3,7 @@
 Each setting is explained once for all recipes, in `zerosum.recipes.glossary`.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 from torch import nn
@@ -45,15 +46,16 @@ def gan(
     """The first GAN: perceptrons, maxout, momentum (Goodfellow et al. 2014).
 
     Settings of the paper's MNIST experiment; 12.5 million images are 250 epochs of its 50,000. The
-    critic's rate is half the generator's because the authors' code halves the critic's loss. Their
-    output biases start at the data's mean; here they start at 0, a grey of ½.
+    critic's rate is half the generator's because the authors' code halves the critic's loss. As
+    there, the generator's output starts at the mean of the data.
     """
     generator = MLPGenerator(shape, latent=latent, hidden=hidden)
     critic = MLPCritic(shape, hidden=critic_hidden, pieces=pieces, dropout=dropout)
-    return duel(
+    system = duel(
         generator, critic, Latent(latent, latent_law), objective, penalty, constraint, critic_steps, first,
         fakes, optimiser, lr, critic_lr, schedule, average, batch, images,
     )  # fmt: skip
+    return replace(system, begin=generator.begin_at)
 
 
 def dcgan(

@@ -1,8 +1,9 @@
 """What a recipe returns: a game, who optimises what, and how it is usually trained."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from torch import Tensor
 from torch.optim import Optimizer
 
 from zerosum.draws import Latent
@@ -18,7 +19,8 @@ class System:
 
     `batch` is over all processes, `images` the usual length in real images shown; `average` is the
     decay of the generator's moving average (0 keeps none worth the name), from which samples are
-    drawn; `generator` names the submodule that turns `latent` into samples.
+    drawn; `generator` names the submodule that turns `latent` into samples. `begin`, if any, sets
+    what a paper initialises from data: it is given real samples once, before a new run's first step.
     """
 
     game: Game
@@ -29,3 +31,4 @@ class System:
     average: float = 0.999
     generator: str = "generator"
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    begin: Callable[[Tensor], None] | None = None
