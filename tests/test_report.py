@@ -223,7 +223,7 @@ def test_command_is_what_the_command_line_reads_back() -> None:
     from zerosum.cli import app
     from zerosum.recipes.table import RECIPES, arguments_of
 
-    given = {"hidden": (64, 32), "dropout": (0.1, 0.4), "schedule": (), "critic_lr": 0.05, "images": 1000}
+    given = {"hidden": (64, 32), "dropout": (0.1, 0.4), "schedule": (), "critic_lr": 0.03, "images": 1000}
     record = json.loads(json.dumps({"recipe": "gan", "arguments": arguments_of(RECIPES["gan"], given)}))
     record["data"] = {"where": "mnist", "size": [32, 48], "range": [0, 0.5], "flip": True, "split": "train"}
     record["training"] = {"images": 2000, "seed": 3, "ghost": False, "clip": None}
