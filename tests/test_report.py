@@ -2,111 +2,20 @@
 
 import base64
 import hashlib
-import io
 import json
 import os
 import re
 import shlex
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from tests.pages import RECIPE, Page, event, line, report, run
 from zerosum.report import command_line, write_report
 
-RECIPE: dict[str, Any] = {
-    "zerosum": "0.1.0",
-    "recipe": "dcgan",
-    "arguments": {"latent": 100, "objective": "non-saturating", "penalty": ["r1:weight=10"], "bias": False},
-    "data": {
-        "where": "my photos",
-        "size": [48, 80],
-        "channels": None,
-        "flip": False,
-        "name": "my photos",
-        "count": 60000,
-        "fingerprint": "ab12" * 16,
-        "classes": ["cat", "dog"],
-        "format": {"shape": [1, 48, 80], "dtype": "uint16", "low": 0.0, "high": 4095.0},
-        "notes": ["resized with antialiasing"],
-        "set_aside": 3,
-    },
-    "training": {"images": 5000, "seed": 7, "precision": "fp32", "clip": None},
-    "environment": {"python": "3.11.7", "torch": "2.13.0", "processor": "a processor", "processes": 1},
-}
-
-
-class Page(HTMLParser):
-    """The elements of a page, its text, and its scripts."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.scripts: list[str] = []
-        self._inside = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._inside = tag
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._inside == "script":
-            self.scripts.append(data)
-        else:
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    def pictures(self) -> list[Image.Image]:
-        sources = [image["src"] or "" for image in self.all("img")]
-        return [Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) for source in sources]
-
-
-def line(images: int, **values: float) -> str:
-    entry = {"step": images // 64, "images": images, "seconds": images / 80, "rate": 80.0}
-    return json.dumps(entry | {name.replace("__", "/"): value for name, value in values.items()})
-
-
-def event(name: str, images: int, **more: str) -> str:
-    return json.dumps({"event": name, "images": images, "time": "2026-11-22T03:04:05+00:00", **more})
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A finished run of 5000 images with three grids."""
-    path = tmp_path / "photos"
-    (path / "samples").mkdir(parents=True)
-    (path / "checkpoints").mkdir()
-    (path / "checkpoints" / "000000005000.safetensors").touch()
-    (path / "recipe.json").write_text(json.dumps(RECIPE))
-    lines = [
-        line(images, critic__real=0.6, critic__fake=0.4, critic__adversarial=1.3, critic__gradient=2.0)
-        for images in range(100, 5001, 100)
-    ]
-    (path / "metrics.jsonl").write_text(
-        "\n".join([event("started", 0), *lines, event("finished", 5000)]) + "\n"
-    )
-    for images in (1000, 2000, 5000):
-        grid(path, images)
-    return path
-
-
-def grid(run: Path, images: int, value: int = 128) -> None:
-    Image.new("L", (32, 16), value).save(run / "samples" / f"{images:012d}.png")
-
-
-def report(run: Path) -> Page:
-    return Page(write_report(run).read_text(encoding="utf-8"))
+__all__ = ["run"]  # a fixture
 
 
 def test_one_page_tells_the_whole_run(run: Path) -> None:
@@ -285,70 +194,6 @@ def test_values_no_axis_holds_are_drawn_as_gaps(run: Path) -> None:
     text = "\n".join(line(64 * (i + 1), critic__adversarial=v, g__nothing=np.nan) for i, v in enumerate(wild))
     (run / "metrics.jsonl").write_text(text)
     assert len(report(run).all("svg")) == 3
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "LA", "1"])
-def test_png_of_every_mode_is_shown(run: Path, mode: str) -> None:
-    Image.new("L", (32, 16), 255).convert(mode).save(run / "samples" / "000000006000.png")
-    latest = report(run).pictures()[0].convert("RGB")
-    assert latest.getpixel((3, 3)) == (255, 255, 255)
-
-
-def test_16_bit_png_is_scaled_by_the_datas_range(run: Path) -> None:
-    values = np.linspace(0, 4095, 512).reshape(16, 32).astype(np.uint16)
-    Image.fromarray(values).save(run / "samples" / "000000006000.png")
-    latest = np.asarray(report(run).pictures()[0])
-    assert latest.dtype == np.uint8
-    np.testing.assert_array_equal(latest, np.round(values / 4095 * 255))
-
-
-def test_16_bit_png_beyond_the_datas_range_is_scaled_by_its_depth(run: Path) -> None:
-    Image.fromarray(np.full((16, 32), 65535, np.uint16)).save(run / "samples" / "000000006000.png")
-    assert np.asarray(report(run).pictures()[0]).min() == 255
-
-
-def test_many_grids_are_thinned_to_twelve_with_both_ends(run: Path) -> None:
-    for images in range(1000, 201_000, 1000):
-        grid(run, images)
-    captions = [image["alt"] or "" for image in report(run).all("img")][1:]
-    shown = [int(re.sub(r"\D", "", caption)) for caption in captions]
-    assert 8 <= len(shown) <= 12
-    assert shown == sorted(set(shown))
-    assert (shown[0], shown[-1]) == (1000, 200_000)
-    assert sum(images <= 20_000 for images in shown) >= 4  # closer together at the start
-
-
-def test_large_grids_keep_the_page_small(run: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), dtype=np.uint8)
-    for images in range(10_000, 34_000, 2000):
-        Image.fromarray(noise).save(run / "samples" / f"{images:012d}.png", compress_level=1)
-    path = write_report(run)
-    assert path.stat().st_size < 5e6
-    assert max(Page(path.read_text(encoding="utf-8")).pictures()[0].size) >= 600
-
-
-def test_pictures_that_cannot_be_shown_are_named_with_the_reason(run: Path) -> None:
-    samples = run / "samples"
-    (samples / "000000006000.tif").write_bytes(b"II*\0")
-    (samples / "000000007000.png").write_bytes((samples / "000000001000.png").read_bytes()[:45])
-    (samples / "000000008000.png").write_bytes(b"")
-    Image.new("1", (10_000, 10_000)).save(samples / "000000009000.png")  # Pillow warns of this one
-    Image.new("1", (20_000, 10_000)).save(samples / "000000009100.png")  # and refuses this one
-    os.mkfifo(samples / "000000009500.png")
-    (samples / "notes.txt").write_text("not a grid")
-    page = report(run)
-    for name in (
-        "6000.tif: browsers",
-        "7000.png: ",
-        "8000.png: ",
-        "9000.png: 10000×10000 pixels are too many",
-        "9100.png: Image size",
-        "9500.png: not a regular file",
-    ):
-        assert name in page.text
-    assert "notes.txt" not in page.text
-    assert len(page.all("img")) == 1 + 3
-    assert "after 5,000 real images" in page.text  # the latest that can be shown is the large one
 
 
 def test_not_a_run_directory(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from zerosum.data import Check, Dataset, Format, Resident
-from zerosum.data.source import coins, mixed
+from zerosum.data.source import coins
+from zerosum.draws import mix
 
 
 def numbered(count: int, dtype: str = "uint8", labels: bool = True) -> Dataset:
@@ -77,12 +78,13 @@ def test_coins_are_fair_and_uncorrelated() -> None:
 
 def test_another_process_draws_the_same() -> None:
     code = (
-        "import numpy as np; from zerosum.data.source import coins, mixed; import torch;"
-        "g = torch.Generator().manual_seed(mixed(7, 'epoch', 2));"
+        "import numpy as np; from zerosum.data.source import coins;"
+        "from zerosum.draws import mix; import torch;"
+        "g = torch.Generator().manual_seed(mix(7, 'epoch', 2));"
         "print(coins(7, np.arange(40)).astype(int).tolist(), torch.randperm(20, generator=g).tolist())"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    generator = torch.Generator().manual_seed(mixed(7, "epoch", 2))
+    generator = torch.Generator().manual_seed(mix(7, "epoch", 2))
     here = (
         f"{coins(7, np.arange(40)).astype(int).tolist()} {torch.randperm(20, generator=generator).tolist()}"
     )

@@ -1,6 +1,5 @@
 """Batches by random access: what is at a place in the stream of images shown depends on the seed alone."""
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -10,19 +9,10 @@ import torch
 from torch import Tensor
 
 from zerosum.data.formats import Dataset
+from zerosum.draws import mix
 
 MARGIN = 2 << 30  # bytes of accelerator memory left to the networks
 ORDERS = 3  # epochs whose order is kept: a batch straddles two, or more when the set is smaller than it
-
-
-def mixed(*parts: int | str) -> int:
-    """A 63-bit seed from a seed and a purpose: torch's CPU generator keeps only 32 bits of what it is given.
-
-    >>> mixed(0, "epoch", 1) != mixed(1 << 32, "epoch", 1)
-    True
-    """
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
 
 
 def coins(seed: int, positions: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -31,7 +21,7 @@ def coins(seed: int, positions: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtyp
     >>> coins(3, np.arange(4)).tolist() == [bool(coins(3, np.array([i]))[0]) for i in range(4)]
     True
     """
-    start = np.uint64(mixed(seed, "flip"))
+    start = np.uint64(mix(seed, "flip"))
     x = positions.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + start
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -79,7 +69,7 @@ class Resident:
     def order(self, epoch: int) -> Tensor:
         """The permutation of the set that an epoch shows, int64 [size]."""
         if epoch not in self._orders:
-            generator = torch.Generator().manual_seed(mixed(self._seed, "epoch", epoch))
+            generator = torch.Generator().manual_seed(mix(self._seed, "epoch", epoch))
             self._orders[epoch] = torch.randperm(self.size, generator=generator)
             if len(self._orders) > ORDERS:
                 self._orders.popitem(last=False)
