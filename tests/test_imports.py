@@ -140,7 +140,7 @@ def test_the_core_runs_without_anything_heavy():
     assert not {name.split(".")[0] for name in new} & HEAVY
 
 
-@each("zerosum", "benchmarks", "examples")
+@each("zerosum", "tests", "benchmarks", "examples")
 def test_files_stay_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
 
