@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from zerosum.constraints import Constraint
 from zerosum.draws import Latent
 from zerosum.games.game import Batch, Clock, Game, Terms, Turn
+from zerosum.games.unrolling import Unroll
 from zerosum.objectives import Objective, widened
 from zerosum.penalties import Penalty
 
@@ -46,7 +47,8 @@ class Adversarial(Game):
     latents for the generator's turn, as the algorithm does; `"shared"` judges again the fakes of the
     critic's last turn, which spares one pass through the generator, as many ports do.
 
-    >>> from zerosum.objectives import wasserstein
+    >>> from zerosum.games.unrolling import Unroll
+from zerosum.objectives import wasserstein
     >>> game = Adversarial(nn.Linear(4, 2), nn.Flatten(0), Latent(4), wasserstein())
     >>> [turn.player for turn in game.turns(Clock())]
     ['critic', 'generator']
@@ -64,9 +66,14 @@ class Adversarial(Game):
         *,
         penalties: Sequence[Penalty] = (),
         constraint: Constraint | None = None,
+        corruptions: Sequence[nn.Module] = (),
+        regularisers: Sequence[nn.Module] = (),
         critic_steps: int = 1,
         first: Literal["critic", "generator"] = "critic",
         fakes: Literal["fresh", "shared"] = "fresh",
+        pack: int = 1,
+        feature_matching: float = 0.0,
+        unroll: Unroll | None = None,
     ) -> None:
         super().__init__()
         if critic_steps < 1:
