@@ -24,7 +24,7 @@ LAYERS = (
     {"training", "inverse", "metrics", "latent"},
     {"recipes", "lab"},
     {"rundir", "recorder", "runs", "trained", "checking", "interruption"},
-    {"report", "metrics_log", "charts", "frames", "page", "cli", "demo", "__main__"},
+    {"report", "metrics_log", "charts", "frames", "page", "cli", "cli_lab", "demo", "__main__"},
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 
