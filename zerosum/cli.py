@@ -235,6 +235,25 @@ def demo(
     return run_demo(out, images)
 
 
+@app.command
+def lab(
+    *names: Annotated[str, Parameter(help="Experiments, or all, which makes a page of them; none: a list.")],
+    out: Annotated[Path, Parameter(help="The folder for figures (SVG, PNG), numbers and paragraphs.")] = Path(
+        "lab"
+    ),
+    quick: Annotated[bool, Parameter(help="Shorter runs, coarser numbers.", negative="")] = False,
+    seed: Annotated[int, Parameter(help="Of everything that is drawn.")] = 0,
+) -> None:
+    """The lectures' theorems and figures, computed: zerosum lab, zerosum lab NAME, zerosum lab all."""
+    from zerosum.cli_lab import list_experiments, run_experiments
+    from zerosum.lab.experiment import Settings
+
+    if names:
+        run_experiments(names, out, Settings(quick, seed))
+    else:
+        print(list_experiments())
+
+
 def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
