@@ -54,7 +54,8 @@ class Settings:
 class Result:
     """What an experiment found.
 
-    `numbers`: finite numbers, text, None, and lists or mappings of them (what JSON holds).
+    `numbers`: finite numbers, text, None, and lists or mappings of them (what JSON holds). The same seed
+    gives the same ones, but for times, whose keys hold the word "second" or "seconds".
     `draw`: fills an empty figure, by its own methods only, never by pyplot.
     `says`: a paragraph of plain text with the figures filled in: what one sees, and why.
     """
