@@ -110,5 +110,5 @@ def test_memory_format_changes_nothing_but_speed():
 
 
 def test_an_unknown_norm_is_refused():
-    with pytest.raises(ValueError, match="batch, layer or none"):
+    with pytest.raises(ValueError, match="batch, layer, virtual or none"):
         DCGANCritic((3, 32, 32), width=4, norm="instance")

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.nets.convolution import Conv2d, ConvTranspose2d
+from zerosum.nets.minibatch import batch_layer as batch_layer_of
 from zerosum.nets.plan import Stage, stages
+from zerosum.nets.virtual import REFERENCE, Reference, VirtualBatchNorm
 
 __all__ = ["DCGANCritic", "DCGANGenerator", "norm_layer"]
 
 
 def norm_layer(name: str, channels: int) -> nn.Module:
-    """The normalisation `name` for `channels` feature maps: batch, layer (over C, H and W), or none.
+    """The normalisation `name` for `channels` feature maps: batch, layer (over C, H and W), virtual, none.
 
     >>> norm_layer("layer", 8)  # doctest: +ELLIPSIS
     GroupNorm(1, 8, ...)
@@ -26,9 +28,16 @@ def norm_layer(name: str, channels: int) -> nn.Module:
         return nn.BatchNorm2d(channels)
     if name == "layer":
         return nn.GroupNorm(1, channels)
+    if name == "virtual":
+        return VirtualBatchNorm(channels)
     if name == "none":
         return nn.Identity()
-    raise ValueError(f"norm must be batch, layer or none, not {name!r}")
+    raise ValueError(f"norm must be batch, layer, virtual or none, not {name!r}")
+
+
+def _takes_bias(norm: str) -> bool:
+    # A bias before batch norm has no effect, and Adam would amplify the noise of its zero gradient.
+    return norm not in ("batch", "virtual")
 
 
 def _channels(width: int, plan: list[Stage]) -> list[int]:
@@ -63,7 +72,7 @@ def _initialise(net: nn.Module) -> None:
             nn.init.normal_(module.weight, 0.0, 0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm2d | VirtualBatchNorm):
             nn.init.normal_(module.weight, 1.0, 0.02)
 
 
@@ -89,8 +98,7 @@ class DCGANGenerator(nn.Module):
         super().__init__()
         plan = stages(shape[1:])
         channels = _channels(width, plan)
-        # A bias before batch norm has no effect, and Adam would amplify the noise of its zero gradient.
-        bias = norm != "batch"
+        bias = _takes_bias(norm)
         self.base = (channels[-1], *plan[-1].inner)
         self.project = nn.Linear(latent, prod(self.base), bias=bias)
         layers: list[nn.Module] = [norm_layer(norm, channels[-1]), nn.ReLU(inplace=True)]
@@ -100,8 +108,22 @@ class DCGANGenerator(nn.Module):
         layers += [_up(plan[0], channels[0], shape[0], kernel, bias), nn.Tanh()]
         self.layers = nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
         _initialise(self)
+        self.reference = Reference((latent,)) if norm == "virtual" else None
+        if self.reference is not None:
+            self.refer_to(torch.randn(REFERENCE, latent))
+
+    def refer_to(self, z: Tensor) -> None:
+        """Choose virtual batch norm's reference batch among latents [N, latent]; else do nothing.
+
+        Without this it is standard normal: give latents of the law that training draws from.
+        """
+        if self.reference is not None:
+            self.reference.set_to(z)
 
     def forward(self, z: Tensor) -> Tensor:
+        return self._draw(z) if self.reference is None else self.reference.beside(self._draw, z)
+
+    def _draw(self, z: Tensor) -> Tensor:
         x: Tensor = self.project(z).unflatten(1, self.base)
         out: Tensor = self.layers(x.contiguous(memory_format=torch.channels_last))
         return out
@@ -110,12 +132,20 @@ class DCGANGenerator(nn.Module):
 class DCGANCritic(nn.Module):
     """Images [B, C, H, W] → logits [B]; no sigmoid, which belongs to the objective.
 
+    `batch_layer`, between the last features and the judgement, is one of `zerosum.nets.minibatch`.
+
     >>> DCGANCritic((1, 28, 28), width=8)(torch.zeros(2, 1, 28, 28)).shape
     torch.Size([2])
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], *, width: int = 128, kernel: int = 5, norm: str = "batch"
+        self,
+        shape: tuple[int, int, int],
+        *,
+        width: int = 128,
+        kernel: int = 5,
+        norm: str = "batch",
+        batch_layer: str = "none",
     ) -> None:
         super().__init__()
         plan = stages(shape[1:])
@@ -123,12 +153,29 @@ class DCGANCritic(nn.Module):
         layers: list[nn.Module] = [_down(plan[0], shape[0], channels[0], kernel, True)]
         layers += [nn.LeakyReLU(0.2, inplace=True)]
         for i in range(1, len(plan)):
-            layers += [_down(plan[i], channels[i - 1], channels[i], kernel, norm != "batch")]
+            layers += [_down(plan[i], channels[i - 1], channels[i], kernel, _takes_bias(norm))]
             layers += [norm_layer(norm, channels[i]), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
-        self.judge = nn.Linear(channels[-1] * prod(plan[-1].inner), 1)
+        mix, features = batch_layer_of(batch_layer, channels[-1] * prod(plan[-1].inner))
+        self.judge = nn.Linear(features, 1)
         _initialise(self)
+        self.batch_layer = mix
+        self.reference = Reference(shape) if norm == "virtual" else None
+
+    def refer_to(self, real: Tensor) -> None:
+        """Choose virtual batch norm's reference batch among real images [N, C, H, W]; else do nothing.
+
+        With virtual batch norm it must come before the first use. A critic of m images at once, joined
+        along channels, takes single images here too.
+        """
+        if self.reference is not None:
+            self.reference.set_to(real)
+
+    def features(self, x: Tensor) -> Tensor:
+        """The last hidden features, [B, d]."""
+        h: Tensor = self.layers(x) if self.reference is None else self.reference.beside(self.layers, x)
+        return h.flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.judge(self.layers(x).flatten(1)).squeeze(1)
+        logits: Tensor = self.judge(self.batch_layer(self.features(x))).squeeze(1)
         return logits

@@ -8,6 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from zerosum.nets.minibatch import batch_layer as batch_layer_of
+
 __all__ = ["MLPCritic", "MLPGenerator", "Maxout"]
 
 
@@ -88,6 +90,7 @@ class MLPCritic(nn.Module):
     Images in [−1, 1] are moved to [0, 1] first, as the paper's were: a learning rate of .1 diverges
     on inputs whose background is −1 and not 0.
     `dropout` is (at the input, at hidden units), rates of what is dropped; the paper's are .2 and .5.
+    `batch_layer`, between the last features and the judgement, is one of `zerosum.nets.minibatch`.
 
     >>> MLPCritic((2,), hidden=(16, 16), pieces=1)(torch.zeros(3, 2)).shape
     torch.Size([3])
@@ -101,6 +104,7 @@ class MLPCritic(nn.Module):
         pieces: int = 5,
         dropout: tuple[float, float] = (0.0, 0.0),
         bound: float | None = 0.005,
+        batch_layer: str = "none",
     ) -> None:
         super().__init__()
         self.images = len(shape) > 1
@@ -108,10 +112,19 @@ class MLPCritic(nn.Module):
         for n, m in pairwise((prod(shape), *hidden)):
             layers += [Maxout(n, m, pieces)] if pieces > 1 else [nn.Linear(n, m), nn.LeakyReLU(0.2)]
             layers += [nn.Dropout(dropout[1])] if dropout[1] else []
-        self.layers = nn.Sequential(*layers, nn.Linear((prod(shape), *hidden)[-1], 1))
+        mix, features = batch_layer_of(batch_layer, (prod(shape), *hidden)[-1])
+        self.layers = nn.Sequential(*layers, nn.Linear(features, 1))
         _uniform(self, bound)
+        self.batch_layer = mix
+
+    def features(self, x: Tensor) -> Tensor:
+        """The last hidden features, [B, d]."""
+        x = ((x + 1) / 2 if self.images else x).flatten(1)
+        *hidden, _ = self.layers
+        for layer in hidden:
+            x = layer(x)
+        return x
 
     def forward(self, x: Tensor) -> Tensor:
-        x = (x + 1) / 2 if self.images else x
-        logits: Tensor = self.layers(x.flatten(1)).squeeze(1)
+        logits: Tensor = self.layers[-1](self.batch_layer(self.features(x))).squeeze(1)
         return logits
