@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 
-from zerosum.lab import costs
+from zerosum.lab import costs, optimal, supports
 from zerosum.lab.experiment import Experiment
 
 __all__ = ["EXPERIMENTS"]
 
 _ALL: tuple[Experiment, ...] = (
+    optimal.OPTIMAL_DISCRIMINATOR,  # 2
+    optimal.VIRTUAL_CRITERION,  # 3
     costs.GENERATOR_COSTS,  # 5
+    supports.PERFECT_DISCRIMINATOR,  # 8
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = {
