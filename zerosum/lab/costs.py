@@ -102,7 +102,7 @@ GENERATOR_COSTS = Experiment(
     name="generator-costs",
     number=5,
     title="Three generator costs against D(G(z)), and their gradients",
-    lectures=("lecture 4, lines 84–94 and 114", "lecture 3, lines 91–99"),
+    lectures=("lecture 4, lines 79–94 and 114", "lecture 3, lines 91–97"),
     slip="θ(G)* of the minimax game is the argmin over θ(G), not the min (lecture 4, line 85).",
     run=_run,
 )

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -33,6 +34,7 @@ def write_gallery(folder: Path) -> Path:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["minus"] = lambda text: re.sub(r"(?<![\w.])-(?=[\d.])", "−", text)
     text = files("zerosum").joinpath("templates/gallery.html.jinja").read_text(encoding="utf-8")
     page = environment.from_string(text).render(shown=shown, missing=missing)
     path = folder / PAGE
