@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from zerosum.lab import costs, optimal, supports
+from zerosum.lab import costs, lines, optimal, supports
 from zerosum.lab.experiment import Experiment
 
 __all__ = ["EXPERIMENTS"]
@@ -12,6 +12,7 @@ _ALL: tuple[Experiment, ...] = (
     optimal.VIRTUAL_CRITERION,  # 3
     costs.GENERATOR_COSTS,  # 5
     supports.PERFECT_DISCRIMINATOR,  # 8
+    lines.CONSTANT_DIVERGENCES,  # 9
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = {
