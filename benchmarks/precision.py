@@ -31,7 +31,7 @@ def trained_reading(
     recipe = RECIPES["dcgan"]
     arguments = arguments_of(recipe, {"lr": 5e-4}, "small")
     torch.manual_seed(seed)
-    system = recipe.build(dataset.format.shape, **arguments)
+    system = recipe.build(dataset.format.shape, arguments)
     system.game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = Average(system.game.get_submodule("generator"), system.average)
     state = State(seed, averages={"generator": average})

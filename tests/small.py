@@ -67,7 +67,7 @@ def system(recipe: str = "dcgan", seed: int = 0, side: int = 8, **settings: Any)
     """A recipe with a few hundred weights, made from `seed`, for grey images."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = RECIPES[recipe].build((1, side, side), **{**TINY[recipe], **settings})
+        made = RECIPES[recipe].build((1, side, side), {**TINY[recipe], **settings})
     made.game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return made
 

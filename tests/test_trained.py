@@ -135,7 +135,7 @@ def test_a_pickle_is_refused_wherever_a_run_is_expected(tmp_path: Path, run: Run
 
 def test_a_recipe_of_ones_own_comes_in_by_python(run: RunDirectory) -> None:
     edit(run, "", recipe="mine")
-    mine = Recipe("mine", RECIPES["dcgan"].build, "none")
+    mine = Recipe("mine", RECIPES["dcgan"].function, "none")
     assert load(run.path, recipes=[mine]).sample(1).shape == (1, 1, 16, 16)
 
 

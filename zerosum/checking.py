@@ -1,13 +1,11 @@
 """What `check-data` and `recipes` say, as JSON-ready dictionaries and as text."""
 
-import inspect
-from collections.abc import Mapping
 from typing import Any
 
 from zerosum.data import Dataset
 from zerosum.names import look_up
 from zerosum.recipes.glossary import SETTINGS
-from zerosum.recipes.table import RECIPES, Recipe
+from zerosum.recipes.table import RECIPES
 
 __all__ = ["describe_data", "describe_recipes", "summarise_data", "summarise_recipes"]
 
@@ -54,11 +52,6 @@ def describe_data(dataset: Dataset) -> str:
     return "\n".join(lines)
 
 
-def _settings(recipe: Recipe) -> Mapping[str, Any]:
-    parameters = inspect.signature(recipe.build).parameters
-    return {name: p.default for name, p in parameters.items() if name != "shape"}
-
-
 def summarise_recipes(name: str | None = None) -> dict[str, Any]:
     """Each recipe's paper, defaults and presets, JSON-ready; `name` picks one."""
     chosen = RECIPES if name is None else {name: look_up(RECIPES, name, "recipe")}
@@ -66,7 +59,7 @@ def summarise_recipes(name: str | None = None) -> dict[str, Any]:
         recipe.name: {
             "summary": recipe.summary,
             "paper": recipe.paper,
-            "settings": dict(_settings(recipe)),
+            "settings": {key: setting.default for key, setting in recipe.settings.items()},
             "presets": {preset: dict(values) for preset, values in recipe.presets.items()},
         }
         for recipe in chosen.values()

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
@@ -102,14 +102,14 @@ def _train_command(recipe: Recipe) -> Callable[..., int]:
         return 128 + signal if signal else 0
 
     own = inspect.signature(command)
-    hints = get_type_hints(recipe.build)
     extra = [
-        p.replace(
-            kind=inspect.Parameter.KEYWORD_ONLY,
-            annotation=Annotated[hints[p.name], Parameter(group=RECIPE, help=SETTINGS[p.name], negative="")],
+        inspect.Parameter(
+            setting.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=setting.default,
+            annotation=Annotated[setting.hint, Parameter(group=RECIPE, help=SETTINGS[name], negative="")],
         )
-        for p in inspect.signature(recipe.build).parameters.values()
-        if p.name != "shape"
+        for name, setting in recipe.settings.items()
     ]
     fixed = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     command.__signature__ = own.replace(parameters=[*fixed, *extra])  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
-__all__ = ["build_part", "check_arguments", "look_up", "unknown"]
+__all__ = ["build_part", "check_arguments", "convert", "look_up", "unknown"]
 
 T = TypeVar("T")
 
@@ -36,25 +36,38 @@ def look_up(table: Mapping[str, T], name: str, what: str) -> T:
 
 
 def build_part(table: Mapping[str, Callable[..., T]], text: str, what: str) -> T:
-    """A part from `name` or `name:key=value,key=value`; values are read as the function's hints say.
+    """A part from `name` or `name:value,key=value`; values are read as the function's hints say.
 
-    >>> build_part({"r1": lambda weight=10.0: weight}, "r1", "penalty")
-    10.0
+    Values without a key fill the parameters in the order of the signature, and come first.
 
-    Raises ValueError for an unknown name, an unknown key, a value of another type.
+    >>> def r1(weight: float = 10.0, every: int = 1): return weight, every
+    >>> build_part({"r1": r1}, "r1:5,every=16", "penalty")
+    (5.0, 16)
+
+    Raises ValueError for an unknown name, an unknown key, a value of another type, too many values.
     """
     name, _, rest = text.partition(":")
-    function = look_up(table, name.strip(), what)
+    name = name.strip()
+    function = look_up(table, name, what)
+    parameters = inspect.signature(function).parameters
     given: dict[str, Any] = {}
-    for item in filter(None, (item.strip() for item in rest.split(","))):
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise ValueError(f"{what} {text!r}: {item!r} should be key=value")
-        if key.strip() in given:
-            raise ValueError(f"{what} {text!r}: {key.strip()!r} is given twice")
-        given[key.strip()] = value.strip()
+    named = False
+    for number, item in enumerate(filter(None, (item.strip() for item in rest.split(",")))):
+        key, equals, value = (side.strip() for side in item.partition("="))
+        if equals:
+            named = True
+        elif named:
+            raise ValueError(f"{what} {text!r}: {item!r} comes after a key=value, so it needs its key too")
+        elif number >= len(parameters):
+            takes = f"only {', '.join(parameters)}" if parameters else "no settings"
+            raise ValueError(f"{what} {text!r}: {item!r} is too much, {name} takes {takes}")
+        else:
+            key, value = list(parameters)[number], item
+        if key in given:
+            raise ValueError(f"{what} {text!r}: {key!r} is given twice")
+        given[key] = value
     arguments = check_arguments(function, given, f"{what} {name}", strict=False)
-    for key, parameter in inspect.signature(function).parameters.items():
+    for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in arguments:
             raise ValueError(f"{what} {text!r}: needs {key}, as in {name}:{key}=…")
     return function(**arguments)
@@ -77,8 +90,19 @@ def check_arguments(
     for name, value in given.items():
         if name not in parameters:
             raise unknown(f"setting of {what}", name, parameters)
-        try:
-            checked[name] = msgspec.convert(value, hints.get(name, Any), strict=strict)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"{what}: {name}={value!r} is not usable: {error}") from error
+        checked[name] = convert(value, hints.get(name, Any), what, name, strict=strict)
     return checked
+
+
+def convert(value: Any, hint: Any, what: str, name: str, *, strict: bool = True) -> Any:
+    """A setting's value as its type hint says; with `strict` off, numbers may come as text.
+
+    >>> convert("3", float, "penalty r1", "weight", strict=False)
+    3.0
+
+    Raises ValueError that names the setting.
+    """
+    try:
+        return msgspec.convert(value, hint, strict=strict)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{what}: {name}={value!r} is not usable: {error}") from error

@@ -6,7 +6,6 @@ size, and the page's content security policy lets no script run but the page's o
 
 import base64
 import hashlib
-import inspect
 import json
 import math
 import os
@@ -16,7 +15,7 @@ import shlex
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined
@@ -116,13 +115,9 @@ def _signature(recipe: str) -> tuple[dict[str, Any], set[str]]:
 
     if recipe not in RECIPES:
         return {}, set()
-    build = RECIPES[recipe].build
-    hints = get_type_hints(build)
-    defaults = {
-        name: list(p.default) if isinstance(p.default, tuple) else p.default
-        for name, p in inspect.signature(build).parameters.items()
-    }
-    tuples = {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is tuple}
+    settings = RECIPES[recipe].settings.values()
+    defaults = {s.name: list(s.default) if isinstance(s.default, tuple) else s.default for s in settings}
+    tuples = {s.name: get_args(s.hint) for s in settings if get_origin(s.hint) is tuple}
     return defaults, {name for name, kinds in tuples.items() if ... not in kinds}
 
 

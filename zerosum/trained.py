@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zerosum.data.formats import Format
 from zerosum.draws import Draws, Latent
-from zerosum.names import check_arguments, look_up
+from zerosum.names import look_up
 from zerosum.recipes.system import System
 from zerosum.recipes.table import RECIPES, Recipe
 from zerosum.rundir import Record, RunDirectory, RunError, find_checkpoint
@@ -76,11 +76,10 @@ def build(record: Record, recipes: Mapping[str, Recipe]) -> tuple[System, Format
         format = msgspec.convert(record.data.format, Format)
     except msgspec.ValidationError as error:
         raise RunError(f"recipe.json: data.format cannot be used ({error})") from error
-    arguments = check_arguments(recipe.build, record.arguments, f"recipe {recipe.name}", strict=False)
-    arguments.pop("shape", None)
+    arguments = recipe.check(record.arguments, strict=False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(record.training.seed)
-        system = recipe.build(format.shape, **arguments)
+        system = recipe.build(format.shape, arguments)
     return system, format
 
 

@@ -3,21 +3,37 @@
 Each setting is explained once for all recipes, in `zerosum.recipes.glossary`.
 """
 
-from dataclasses import replace
 from typing import Literal
-
-from torch import nn
 
 from zerosum.draws import Latent
 from zerosum.nets.dcgan import DCGANCritic, DCGANGenerator
 from zerosum.nets.mlp import MLPCritic, MLPGenerator
-from zerosum.recipes.duel import Fakes, First, duel
+from zerosum.recipes.duel import Rules, duel
 from zerosum.recipes.system import System
 
-__all__ = ["dcgan", "gan", "wgan_gp"]
+__all__ = ["dcgan", "gan", "packed", "wgan_gp"]
 
-Norm = Literal["batch", "layer", "none"]
+Norm = Literal["batch", "layer", "virtual", "none"]
 Law = Literal["normal", "uniform"]
+
+_GAN = Rules(
+    optimiser="sgd:momentum=0.5",
+    lr=0.1,
+    critic_lr=0.05,
+    schedule=("decay:factor=1.000004,floor=1e-6", "momentum:start=0.5,stop=0.7"),
+    batch=100,
+    images=12_500_000,
+)
+_DCGAN = Rules(lr=2e-4, batch=128, images=8_750_000)
+_WGAN_GP = Rules(
+    objective="wasserstein",
+    penalty=("wgan-gp:weight=10",),
+    critic_steps=5,
+    optimiser="adam:beta1=0,beta2=0.9",
+    lr=1e-4,
+    batch=64,
+    images=64_000_000,
+)
 
 
 def gan(
@@ -29,19 +45,8 @@ def gan(
     critic_hidden: tuple[int, ...] = (240, 240),
     pieces: int = 5,
     dropout: tuple[float, float] = (0.2, 0.5),
-    objective: str = "non-saturating",
-    penalty: tuple[str, ...] = (),
-    constraint: str = "none",
-    critic_steps: int = 1,
-    first: First = "critic",
-    fakes: Fakes = "fresh",
-    optimiser: str = "sgd:momentum=0.5",
-    lr: float = 0.1,
-    critic_lr: float | None = 0.05,
-    schedule: tuple[str, ...] = ("decay:factor=1.000004,floor=1e-6", "momentum:start=0.5,stop=0.7"),
-    average: float = 0.999,
-    batch: int = 100,
-    images: int = 12_500_000,
+    batch_layer: str = "none",
+    rules: Rules = _GAN,
 ) -> System:
     """The first GAN: perceptrons, maxout, momentum (Goodfellow et al. 2014).
 
@@ -50,12 +55,10 @@ def gan(
     there, the generator's output starts at the mean of the data.
     """
     generator = MLPGenerator(shape, latent=latent, hidden=hidden)
-    critic = MLPCritic(shape, hidden=critic_hidden, pieces=pieces, dropout=dropout)
-    system = duel(
-        generator, critic, Latent(latent, latent_law), objective, penalty, constraint, critic_steps, first,
-        fakes, optimiser, lr, critic_lr, schedule, average, batch, images,
-    )  # fmt: skip
-    return replace(system, begin=generator.begin_at)
+    critic = MLPCritic(
+        packed(shape, rules), hidden=critic_hidden, pieces=pieces, dropout=dropout, batch_layer=batch_layer
+    )
+    return duel(generator, critic, Latent(latent, latent_law), rules, begin=generator.begin_at)
 
 
 def dcgan(
@@ -67,29 +70,16 @@ def dcgan(
     kernel: int = 5,
     norm: Norm = "batch",
     critic_norm: Norm = "batch",
-    objective: str = "non-saturating",
-    penalty: tuple[str, ...] = (),
-    constraint: str = "none",
-    critic_steps: int = 1,
-    first: First = "critic",
-    fakes: Fakes = "fresh",
-    optimiser: str = "adam:beta1=0.5,beta2=0.999",
-    lr: float = 2e-4,
-    critic_lr: float | None = None,
-    schedule: tuple[str, ...] = (),
-    average: float = 0.999,
-    batch: int = 128,
-    images: int = 8_750_000,
+    batch_layer: str = "none",
+    rules: Rules = _DCGAN,
 ) -> System:
     """Deep convolutional GAN, all strided convolutions and batch norm (Radford et al. 2015).
 
     Settings of the paper; 8.75 million images are the 25 epochs of its faces.
     """
-    generator, critic = _convolutional("dcgan", shape, latent, width, kernel, norm, critic_norm)
-    return duel(
-        generator, critic, Latent(latent, latent_law), objective, penalty, constraint, critic_steps, first,
-        fakes, optimiser, lr, critic_lr, schedule, average, batch, images,
-    )  # fmt: skip
+    return _convolutional(
+        "dcgan", shape, Latent(latent, latent_law), width, kernel, norm, critic_norm, batch_layer, rules
+    )
 
 
 def wgan_gp(
@@ -101,41 +91,50 @@ def wgan_gp(
     kernel: int = 5,
     norm: Norm = "batch",
     critic_norm: Norm = "layer",
-    objective: str = "wasserstein",
-    penalty: tuple[str, ...] = ("wgan-gp:weight=10",),
-    constraint: str = "none",
-    critic_steps: int = 5,
-    first: First = "critic",
-    fakes: Fakes = "fresh",
-    optimiser: str = "adam:beta1=0,beta2=0.9",
-    lr: float = 1e-4,
-    critic_lr: float | None = None,
-    schedule: tuple[str, ...] = (),
-    average: float = 0.999,
-    batch: int = 64,
-    images: int = 64_000_000,
+    batch_layer: str = "none",
+    rules: Rules = _WGAN_GP,
 ) -> System:
     """Wasserstein GAN with gradient penalty, on DCGAN nets (Gulrajani et al. 2017).
 
     Settings of the paper's LSUN experiment, layer norm in the critic; 64 million images are its
     200,000 steps of five critic turns with 64.
     """
-    generator, critic = _convolutional("wgan-gp", shape, latent, width, kernel, norm, critic_norm)
-    return duel(
-        generator, critic, Latent(latent, latent_law), objective, penalty, constraint, critic_steps, first,
-        fakes, optimiser, lr, critic_lr, schedule, average, batch, images,
-    )  # fmt: skip
+    return _convolutional(
+        "wgan-gp", shape, Latent(latent, latent_law), width, kernel, norm, critic_norm, batch_layer, rules
+    )
+
+
+def packed(shape: tuple[int, ...], rules: Rules) -> tuple[int, ...]:
+    """The shape of what the critic judges: `rules.pack` samples on top of each other.
+
+    >>> packed((3, 8, 8), Rules(lr=1, batch=4, images=4, pack=2))
+    (6, 8, 8)
+    """
+    return shape[0] * max(rules.pack, 1), *shape[1:]
 
 
 def _convolutional(
-    recipe: str, shape: tuple[int, ...], latent: int, width: int, kernel: int, norm: Norm, critic_norm: Norm
-) -> tuple[nn.Module, nn.Module]:
+    recipe: str,
+    shape: tuple[int, ...],
+    latent: Latent,
+    width: int,
+    kernel: int,
+    norm: Norm,
+    critic_norm: Norm,
+    batch_layer: str,
+    rules: Rules,
+) -> System:
     if len(shape) != 3:
         raise ValueError(f"{recipe} builds convolutional nets for images, and the data are points: use gan")
     if not 2 <= kernel <= 9:
         raise ValueError(f"--kernel must be 2 to 9, not {kernel}")
-    image = (shape[0], shape[1], shape[2])
-    return (
-        DCGANGenerator(image, latent=latent, width=width, kernel=kernel, norm=norm),
-        DCGANCritic(image, width=width, kernel=kernel, norm=critic_norm),
+    generator = DCGANGenerator(_image(shape), latent=latent.size, width=width, kernel=kernel, norm=norm)
+    critic = DCGANCritic(
+        _image(packed(shape, rules)), width=width, kernel=kernel, norm=critic_norm, batch_layer=batch_layer
     )
+    return duel(generator, critic, latent, rules)
+
+
+def _image(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    channels, height, width = shape
+    return channels, height, width

@@ -1,68 +1,105 @@
-"""How the two-player recipes are put together."""
+"""The settings that all two-player recipes share, and how such a recipe is put together."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from zerosum.draws import Latent
 from zerosum.games.adversarial import Adversarial
-from zerosum.recipes.parts import constraint_of, objective_of, optimiser_of, penalties_of, schedule_of
+from zerosum.games.unrolling import Unroll
+from zerosum.recipes.parts import (
+    constraint_of,
+    corruptions_of,
+    objective_of,
+    optimiser_of,
+    penalties_of,
+    regularisers_of,
+    schedule_of,
+)
 from zerosum.recipes.system import System
 
-__all__ = ["Fakes", "First", "duel"]
+__all__ = ["Rules", "duel"]
 
-First = Literal["critic", "generator"]
-Fakes = Literal["fresh", "shared"]
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How critic and generator play, whatever their nets: each field is a setting of the recipe.
+
+    The fields are explained in `zerosum.recipes.glossary`; parts are named as in `zerosum.recipes.parts`.
+
+    >>> Rules(objective="hinge", lr=2e-4, batch=64, images=1000).critic_steps
+    1
+    """
+
+    objective: str = "non-saturating"
+    penalty: tuple[str, ...] = ()
+    constraint: str = "none"
+    corruption: tuple[str, ...] = ()
+    regulariser: tuple[str, ...] = ()
+    critic_steps: int = 1
+    first: Literal["critic", "generator"] = "critic"
+    fakes: Literal["fresh", "shared"] = "fresh"
+    pack: int = 1
+    unroll: int = 0
+    feature_matching: float = 0.0
+    optimiser: str = "adam:beta1=0.5,beta2=0.999"
+    lr: float
+    critic_lr: float | None = None
+    schedule: tuple[str, ...] = ()
+    average: float = 0.999
+    batch: int
+    images: int
 
 
 def duel(
     generator: nn.Module,
     critic: nn.Module,
     latent: Latent,
-    objective: str,
-    penalty: tuple[str, ...],
-    constraint: str,
-    critic_steps: int,
-    first: First,
-    fakes: Fakes,
-    optimiser: str,
-    lr: float,
-    critic_lr: float | None,
-    schedule: tuple[str, ...],
-    average: float,
-    batch: int,
-    images: int,
+    rules: Rules,
+    begin: Callable[[Tensor], None] | None = None,
 ) -> System:
-    """Critic against generator, each with an optimiser of the same kind.
+    """Critic against generator by these rules, each with an optimiser of the same kind.
 
-    The settings are those of the glossary; parts are named as in `zerosum.recipes.parts`. Raises
-    ValueError for unknown parts and for parts that contradict each other.
+    With `rules.pack` m the critic must have been built for m samples at once. Raises ValueError for
+    unknown parts and for parts that contradict each other.
 
-    >>> system = duel(
-    ...     nn.Linear(4, 2), nn.Sequential(nn.Linear(2, 1), nn.Flatten(0)), Latent(4), "wasserstein",
-    ...     (), "clip", 5, "critic", "fresh", "rmsprop", 5e-5, None, (), 0.999, 64, 1000)
-    >>> sorted(system.optimisers)
+    >>> nets = nn.Linear(4, 2), nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
+    >>> rules = Rules(objective="wasserstein", constraint="clip", lr=5e-5, batch=64, images=1)
+    >>> sorted(duel(*nets, Latent(4), rules).optimisers)
     ['critic', 'generator']
     """
+    rates = {"generator": rules.lr, "critic": rules.lr if rules.critic_lr is None else rules.critic_lr}
+    constraint = constraint_of(rules.constraint)
+    if constraint:  # before the optimiser is made: it may replace parameters
+        constraint.prepare(critic)
+    players = {"generator": generator, "critic": critic}
+    optimisers = {name: optimiser_of(rules.optimiser, players[name], rate) for name, rate in rates.items()}
+    schedules = {name: schedule_of(rules.schedule, rate) for name, rate in rates.items()}
     game = Adversarial(
         generator,
         critic,
         latent,
-        objective_of(objective),
-        penalties=penalties_of(penalty),
-        constraint=constraint_of(constraint),
-        critic_steps=critic_steps,
-        first=first,
-        fakes=fakes,
+        objective_of(rules.objective),
+        penalties=penalties_of(rules.penalty),
+        constraint=constraint,
+        corruptions=corruptions_of(rules.corruption),
+        regularisers=regularisers_of(rules.regulariser),
+        critic_steps=rules.critic_steps,
+        first=rules.first,
+        fakes=rules.fakes,
+        pack=rules.pack,
+        feature_matching=rules.feature_matching,
+        unroll=Unroll(rules.unroll, optimisers["critic"]) if rules.unroll else None,
     )
-    rates = {"generator": lr, "critic": lr if critic_lr is None else critic_lr}
-    schedules = {player: schedule_of(schedule, rate) for player, rate in rates.items()}
     return System(
         game,
-        {player: optimiser_of(optimiser, game.get_submodule(player), rate) for player, rate in rates.items()},
+        optimisers,
         latent,
-        batch,
-        images,
-        average,
-        schedules={player: law for player, law in schedules.items() if law is not None},
+        rules.batch,
+        rules.images,
+        rules.average,
+        schedules={name: law for name, law in schedules.items() if law is not None},
+        begin=begin,
     )

@@ -1,30 +1,102 @@
 """Every recipe by name: the one place where a name becomes a function."""
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, NamedTuple, get_type_hints
 
-from zerosum.names import check_arguments, look_up
+from zerosum.names import convert, look_up, unknown
 from zerosum.recipes.classic import dcgan, gan, wgan_gp
 from zerosum.recipes.system import System
 
-__all__ = ["RECIPES", "Recipe", "arguments_of"]
+__all__ = ["RECIPES", "Recipe", "Setting", "arguments_of"]
+
+
+class Setting(NamedTuple):
+    """A setting of a recipe: its name, its default, the type of its values."""
+
+    name: str
+    default: Any
+    hint: Any
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A paper's system: the function that builds it, whose defaults are the paper's, and presets."""
+    """A paper's system: the function that builds it, whose defaults are the paper's, and presets.
+
+    `function(shape, *, …)` takes keyword arguments with defaults. Where a default is a dataclass, such
+    as the `Rules` that all two-player recipes share, each of its fields is a setting of the recipe.
+    """
 
     name: str
-    build: Callable[..., System]
+    function: Callable[..., System]
     paper: str
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
         """The first line of the function's docstring."""
-        return (inspect.getdoc(self.build) or self.name).splitlines()[0]
+        return (inspect.getdoc(self.function) or self.name).splitlines()[0]
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """All settings by name, the shared ones last.
+
+        >>> RECIPES["dcgan"].settings["lr"].default
+        0.0002
+        """
+        return {setting.name: setting for _, setting in self._walk()}
+
+    def _walk(self) -> Iterator[tuple[str | None, Setting]]:
+        """Each setting with the argument whose field it is, if any."""
+        hints = get_type_hints(self.function)
+        for name, parameter in list(inspect.signature(self.function).parameters.items())[1:]:
+            default = parameter.default
+            if is_dataclass(default) and not isinstance(default, type):
+                inner = get_type_hints(type(default))
+                for one in fields(default):
+                    yield name, Setting(one.name, getattr(default, one.name), inner[one.name])
+            elif default is parameter.empty:
+                raise TypeError(f"recipe {self.name}: {name} has no default")
+            else:
+                yield None, Setting(name, default, hints[name])
+
+    def check(self, given: Mapping[str, Any], *, strict: bool = True) -> dict[str, Any]:
+        """What was given, checked by names and types; with `strict` off, numbers may come as text.
+
+        >>> RECIPES["dcgan"].check({"width": "16"}, strict=False)
+        {'width': 16}
+
+        Raises ValueError for an unknown setting, naming the nearest, and for a value of another type.
+        """
+        settings = self.settings
+        for name in given:
+            if name not in settings:
+                raise unknown(f"setting of recipe {self.name}", name, settings)
+        what = f"recipe {self.name}"
+        return {
+            name: convert(value, settings[name].hint, what, name, strict=strict)
+            for name, value in given.items()
+        }
+
+    def build(self, shape: tuple[int, ...], settings: Mapping[str, Any] | None = None) -> System:
+        """The system for samples of this shape; settings that are not given have their defaults.
+
+        >>> RECIPES["dcgan"].build((1, 16, 16), {"width": 4, "lr": 1e-3}).batch
+        128
+
+        Raises ValueError as `check` does, and where settings contradict each other.
+        """
+        given = self.check(settings or {})
+        parameters = inspect.signature(self.function).parameters
+        arguments: dict[str, Any] = {}
+        shared: dict[str, dict[str, Any]] = {}
+        for argument, setting in self._walk():
+            if setting.name in given:
+                into = arguments if argument is None else shared.setdefault(argument, {})
+                into[setting.name] = given[setting.name]
+        changed = {name: replace(parameters[name].default, **values) for name, values in shared.items()}
+        return self.function(shape, **arguments, **changed)
 
 
 _SMALL_CONVOLUTIONAL = {"width": 32, "kernel": 4, "batch": 64, "fakes": "shared"}
@@ -55,7 +127,7 @@ RECIPES: Mapping[str, Recipe] = {
 
 
 def arguments_of(recipe: Recipe, given: Mapping[str, Any], preset: str | None = None) -> dict[str, Any]:
-    """All of a recipe's arguments: its defaults, the preset's, and those given, checked.
+    """All of a recipe's settings: its defaults, the preset's, and those given, checked.
 
     >>> arguments_of(RECIPES["dcgan"], {"width": 16}, "small")["width"]
     16
@@ -63,8 +135,5 @@ def arguments_of(recipe: Recipe, given: Mapping[str, Any], preset: str | None = 
     Raises ValueError for unknown presets and settings, with the nearest known, and for wrong types.
     """
     chosen = dict(look_up(recipe.presets, preset, f"preset of {recipe.name}")) if preset else {}
-    chosen |= given
-    checked = check_arguments(recipe.build, chosen, f"recipe {recipe.name}")
-    parameters = inspect.signature(recipe.build).parameters
-    defaults = {name: p.default for name, p in parameters.items() if name != "shape"}
-    return {**defaults, **{name: value for name, value in checked.items() if name != "shape"}}
+    defaults = {name: setting.default for name, setting in recipe.settings.items()}
+    return {**defaults, **recipe.check({**chosen, **given})}
