@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from zerosum.lab import costs, lines, optimal, supports
+from zerosum.lab import costs, lines, optimal, supports, two_bumps
 from zerosum.lab.experiment import Experiment
 
 __all__ = ["EXPERIMENTS"]
@@ -11,6 +11,7 @@ _ALL: tuple[Experiment, ...] = (
     optimal.OPTIMAL_DISCRIMINATOR,  # 2
     optimal.VIRTUAL_CRITERION,  # 3
     costs.GENERATOR_COSTS,  # 5
+    two_bumps.FORWARD_AND_REVERSE,  # 6
     supports.PERFECT_DISCRIMINATOR,  # 8
     lines.CONSTANT_DIVERGENCES,  # 9
 )
