@@ -17,7 +17,9 @@ LONGEST = 350
 LAYERS = (
     {
         *("objectives", "divergences", "kernels", "transport", "penalties", "constraints", "corruptions"),
-        *("draws", "processes", "names"),
+        *("regularisers", "closed"),
+        *("ada", "augmentation", "ipms"),
+        *("draws", "processes", "names", "relativistic"),
     },
     {"nets", "data"},
     {"games"},
