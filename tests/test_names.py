@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import torch
 
 from zerosum.names import build_part, check_arguments, look_up, unknown
 from zerosum.recipes.parts import CONSTRAINTS, OBJECTIVES, OPTIMISERS, PENALTIES, SCHEDULES
@@ -48,7 +49,14 @@ def test_a_far_name_gets_no_wrong_hint() -> None:
     ("table", "text", "message"),
     [
         ("penalty", "r1:wieght=1", "unknown setting of penalty r1 'wieght': did you mean 'weight'"),
-        ("penalty", "r1:weight", "penalty 'r1:weight': 'weight' should be key=value"),
+        ("penalty", "r1:weight", "penalty r1: weight='weight' is not usable: Expected `float`, got `str`"),
+        ("penalty", "r1:1,weight=2", "'weight' is given twice"),
+        ("penalty", "r1:weight=1,2", "'r1:weight=1,2': '2' comes after a key=value, so it needs its key"),
+        ("penalty", "r1:1,2,3", "'3' is too much, r1 takes only weight, every"),
+        ("objective", "hinge:1", "objective 'hinge:1': '1' is too much, hinge takes no settings"),
+        ("objective", "f", "objective 'f': needs name, as in f:name=…"),
+        ("objective", "f:helinger", "unknown divergence 'helinger': did you mean 'hellinger'"),
+        ("objective", "f:kl,alhpa=1", "unknown setting of objective f 'alhpa': did you mean 'alpha'"),
         ("penalty", "r1:weight=1,weight=2", "'weight' is given twice"),
         ("penalty", "r1:weight=much", "weight='much' is not usable: Expected `float`, got `str`"),
         ("penalty", "r1:every=1.5", "every='1.5' is not usable: Expected `int`"),
@@ -71,6 +79,18 @@ def test_spaces_and_an_empty_list_of_parameters_do_no_harm() -> None:
     part = build_part(PENALTIES, " r1 : weight = 2 , every = 4 ", "penalty")
     assert (part.weight, part.every) == (2.0, 4)
     assert build_part(PENALTIES, "r1:", "penalty").weight == 10.0
+
+
+def test_values_without_a_key_come_first_in_the_order_of_the_signature() -> None:
+    part = build_part(PENALTIES, "r1: 5, 16", "penalty")
+    assert (part.weight, part.every) == (5.0, 16)
+    part = build_part(PENALTIES, "r1:5,every=4", "penalty")
+    assert (part.weight, part.every) == (5.0, 4)
+    one, two = torch.tensor([0.5]), torch.tensor([-1.0])
+    named = build_part(OBJECTIVES, "f:name=alpha,alpha=0.5,generator=non-saturating", "objective")
+    bare = build_part(OBJECTIVES, "f:alpha,0.5,non-saturating", "objective")
+    assert torch.equal(named.critic(one, two), bare.critic(one, two))
+    assert torch.equal(named.generator(None, two), bare.generator(None, two))
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
