@@ -31,7 +31,10 @@ PLAIN: dict[str, Any] = {"norm": "none", "critic_norm": "none", "optimiser": "sg
 NORMS: dict[str, Any] = {"norm": "batch", "critic_norm": "batch", "side": 16}
 R1 = ("r1:weight=1,every=2",)
 EXACT: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-    **{name: ("dcgan", {**PLAIN, "objective": name, "penalty": R1}, {}) for name in OBJECTIVES},
+    **{
+        name: ("dcgan", {**PLAIN, "objective": name, "penalty": R1}, {}) for name in OBJECTIVES if name != "f"
+    },
+    "f": ("dcgan", {**PLAIN, "objective": "f:hellinger", "penalty": R1}, {}),
     "layer norm": ("dcgan", {**PLAIN, "critic_norm": "layer", "penalty": R1}, {}),
     "wgan-gp": ("wgan-gp", {**PLAIN, "critic_norm": "layer"}, {}),
     "spectral norm": ("dcgan", {**PLAIN, "constraint": "spectral-norm"}, {}),
@@ -39,6 +42,7 @@ EXACT: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "generator first": ("dcgan", {**PLAIN, "first": "generator"}, {}),
     "uneven": ("dcgan", {**PLAIN, "batch": 7, "penalty": R1}, {}),
     "micro": ("dcgan", {**PLAIN, "penalty": R1}, {"micro": 2}),
+    "uneven averages": ("dcgan", {**PLAIN, "batch": 7, "objective": "relativistic-average"}, {}),
     "uneven micro": ("dcgan", {**PLAIN, "batch": 7}, {"micro": 3}),
     "clipped": ("dcgan", {**PLAIN, "penalty": R1}, {"clip": 0.01}),
     "maxout": ("gan", {"dropout": (0.0, 0.0), "optimiser": "sgd:momentum=0.5", "lr": 0.05}, {}),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 
-from zerosum import constraints, objectives, penalties
+from zerosum import constraints, divergences, objectives, penalties, relativistic
 from zerosum.constraints import Constraint
 from zerosum.games.game import Clock
 from zerosum.names import build_part
@@ -32,6 +32,11 @@ OBJECTIVES: Mapping[str, Callable[..., Objective]] = {
     "least-squares": objectives.least_squares,
     "hinge": objectives.hinge,
     "wasserstein": objectives.wasserstein,
+    "maximum-likelihood": objectives.maximum_likelihood,
+    "weighted": objectives.weighted,
+    "relativistic": relativistic.relativistic,
+    "relativistic-average": relativistic.relativistic_average,
+    "f": divergences.f,
 }
 PENALTIES: Mapping[str, Callable[..., Penalty]] = {"wgan-gp": penalties.wgan_gp, "r1": penalties.r1}
 CONSTRAINTS: Mapping[str, Callable[..., Constraint]] = {
