@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from benchmarks import input_pipeline, rounds, train_step
+from benchmarks import input_pipeline, mmd, rounds, train_step
 from zerosum.draws import Draws
 
 SIZE, WIDTH, BATCH = 16, 4, 8
@@ -74,6 +74,19 @@ def test_input_pipelines_deliver_the_same_images(tmp_path):
         image.save(tmp_path / "images" / f"{number}.jpg", quality=90)
     plain, ours = input_pipeline.runners(tmp_path / "images", tmp_path / "cache", 8, "cpu")
     torch.testing.assert_close(ours(), plain(), rtol=1e-5, atol=1e-6)
+
+
+def test_mmd_ours_and_the_baseline_compute_the_same():
+    for widths, size in mmd.CASES.values():
+        plain, ours = mmd.runners(widths, size, 40, "cpu")
+        torch.testing.assert_close(ours(), plain(), rtol=1e-3, atol=2e-6)
+        assert ours()[1].abs().max() > 1e-4
+
+
+def test_mmd_prints_json(capsys):
+    mmd.main(["--json", "--rounds", "2", "--batch", "8"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["case"] for line in lines] == list(mmd.CASES)
 
 
 def test_interleave_alternates_and_divides_baseline_by_ours(monkeypatch):
