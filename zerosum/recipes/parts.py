@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 
-from zerosum import constraints, divergences, objectives, penalties, relativistic
+from zerosum import ada, constraints, corruptions, divergences, objectives, penalties, relativistic
 from zerosum.constraints import Constraint
+from zerosum.corruptions import Corruption
 from zerosum.games.game import Clock
 from zerosum.names import build_part
 from zerosum.objectives import Objective
@@ -15,11 +16,13 @@ from zerosum.training.loop import Schedule
 
 __all__ = [
     "CONSTRAINTS",
+    "CORRUPTIONS",
     "OBJECTIVES",
     "OPTIMISERS",
     "PENALTIES",
     "SCHEDULES",
     "constraint_of",
+    "corruptions_of",
     "objective_of",
     "optimiser_of",
     "penalties_of",
@@ -42,6 +45,11 @@ PENALTIES: Mapping[str, Callable[..., Penalty]] = {"wgan-gp": penalties.wgan_gp,
 CONSTRAINTS: Mapping[str, Callable[..., Constraint]] = {
     "spectral-norm": constraints.spectral_norm,
     "clip": constraints.clip,
+}
+CORRUPTIONS: Mapping[str, Callable[..., Corruption]] = {
+    "instance-noise": corruptions.instance_noise,
+    "augment": corruptions.augment,
+    "ada": ada.ada,
 }
 
 Parameters = Iterable[nn.Parameter]
@@ -120,6 +128,15 @@ def constraint_of(text: str) -> Constraint | None:
     'clip'
     """
     return None if text == "none" else build_part(CONSTRAINTS, text, "constraint")
+
+
+def corruptions_of(texts: Sequence[str]) -> tuple[Corruption, ...]:
+    """Corruptions by name and parameters; "none" stands for no corruption.
+
+    >>> [c.adaptive for c in corruptions_of(["instance-noise:start=0.2", "ada:policy=blit+geom"])]
+    [False, True]
+    """
+    return tuple(build_part(CORRUPTIONS, text, "corruption") for text in texts if text != "none")
 
 
 def optimiser_of(text: str, module: nn.Module, lr: float) -> Optimizer:
