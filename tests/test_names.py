@@ -56,6 +56,11 @@ def test_a_far_name_gets_no_wrong_hint() -> None:
         ("objective", "hinge:1", "objective 'hinge:1': '1' is too much, hinge takes no settings"),
         ("objective", "f", "objective 'f': needs name, as in f:name=…"),
         ("objective", "f:helinger", "unknown divergence 'helinger': did you mean 'hellinger'"),
+        (
+            "objective",
+            "f:kl,generator=sat",
+            "generator='sat' is not usable: choose saturating, non-saturating",
+        ),
         ("objective", "f:kl,alhpa=1", "unknown setting of objective f 'alhpa': did you mean 'alpha'"),
         ("penalty", "r1:weight=1,weight=2", "'weight' is given twice"),
         ("penalty", "r1:weight=much", "weight='much' is not usable: Expected `float`, got `str`"),

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -105,4 +105,6 @@ def convert(value: Any, hint: Any, what: str, name: str, *, strict: bool = True)
     try:
         return msgspec.convert(value, hint, strict=strict)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{what}: {name}={value!r} is not usable: {error}") from error
+        choices = ", ".join(map(str, get_args(hint))) if get_origin(hint) is Literal else ""
+        reason = f"choose {choices}" if choices else error
+        raise ValueError(f"{what}: {name}={value!r} is not usable: {reason}") from error
