@@ -8,18 +8,18 @@ from torch import Tensor
 
 from zerosum.lab.densities import integrate, log_normal
 from zerosum.lab.experiment import Experiment, Result, Settings
-from zerosum.objectives import minimax, non_saturating
+from zerosum.objectives import maximum_likelihood, minimax, non_saturating
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["COSTS", "GENERATOR_COSTS", "cost", "pull", "pull_on_pair"]
 
-# Per sample, of the logit l = σ⁻¹(D); the lecture halves each.
+# Per sample, of the logit l = σ⁻¹(D); the lecture halves each, the library maximum likelihood alone.
 COSTS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "minimax": lambda logit: minimax().generator(None, logit),
     "non-saturating": lambda logit: non_saturating().generator(None, logit),
-    "maximum likelihood": lambda logit: -logit.exp(),
+    "maximum likelihood": lambda logit: 2 * maximum_likelihood().generator(None, logit),
 }
 
 

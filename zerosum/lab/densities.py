@@ -11,7 +11,7 @@ from torch import Tensor
 
 __all__ = ["AXIS", "integrate", "jensen_shannon", "kl", "log_mixture", "log_normal", "total_variation"]
 
-AXIS = torch.linspace(-30, 30, 60_001, dtype=torch.float64)
+AXIS = torch.linspace(-30, 30, 30_001, dtype=torch.float64)
 
 
 def integrate(values: Tensor, x: Tensor = AXIS) -> float:
