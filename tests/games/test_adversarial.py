@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from zerosum.constraints import Constraint, clip, spectral_norm
 from zerosum.draws import Draws, Latent
-from zerosum.games.adversarial import Adversarial, mixes_batch
+from zerosum.games.adversarial import Adversarial
+from zerosum.games.fitting import mixes_batch
 from zerosum.games.game import Batch, Clock, Game, Terms
 from zerosum.objectives import Objective, hinge, minimax, non_saturating, wasserstein
 from zerosum.penalties import r1, wgan_gp

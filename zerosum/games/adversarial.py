@@ -2,29 +2,22 @@
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
 from zerosum.constraints import Constraint
+from zerosum.corruptions import Corruption
 from zerosum.draws import Latent
+from zerosum.games.fitting import mixes_batch, refuse_batch_norm, refuse_sigmoid, refuse_twice
 from zerosum.games.game import Batch, Clock, Game, Terms, Turn
-from zerosum.games.unrolling import Unroll
+from zerosum.games.packing import packed, packs_of, unpacked
+from zerosum.games.pooled import pooled
+from zerosum.games.unrolling import Judge, Unroll
 from zerosum.objectives import Objective, widened
 from zerosum.penalties import Penalty
 
-__all__ = ["Adversarial", "mixes_batch"]
-
-_BATCH_NORM = nn.modules.batchnorm._BatchNorm
-
-
-def mixes_batch(module: nn.Module) -> bool:
-    """Whether a sample's output depends on its neighbours in the batch (batch norm does that).
-
-    >>> mixes_batch(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
-    True
-    """
-    return any(isinstance(child, _BATCH_NORM) for child in module.modules())
+__all__ = ["Adversarial"]
 
 
 @contextmanager
@@ -40,21 +33,30 @@ def _thawed(module: nn.Module) -> Iterator[None]:
 
 
 class Adversarial(Game):
-    """Algorithm 1 of Goodfellow et al. 2014, for any objective, penalties and constraint.
+    """Algorithm 1 of Goodfellow et al. 2014, for any objective, and with what was proposed since.
 
     A step is `critic_steps` turns of the critic, each with new real images, and one of the generator;
     `first` says which comes first (lecture 3 moves the generator first). `fakes="fresh"` draws new
     latents for the generator's turn, as the algorithm does; `"shared"` judges again the fakes of the
     critic's last turn, which spares one pass through the generator, as many ports do.
 
-    >>> from zerosum.games.unrolling import Unroll
-from zerosum.objectives import wasserstein
+    What the critic is fed, in both players' turns: `corruptions` of real and fake alike, in order, then
+    packs of `pack` samples joined along channels (PacGAN). `penalties` see the same, so a gradient is
+    taken where the critic is used. `regularisers` add to the loss of the player they are for.
+
+    The generator minimises the objective's term, or instead of it, with `feature_matching` w > 0,
+    w·‖E f(x) − E f(G(z))‖², f the critic's `features` (Salimans et al. 2016, section 3.1); or that term
+    against a critic some steps ahead, with `unroll`. Those inner steps go down the objective alone:
+    penalties, regularisers and the constraint's own moves (power iterations, clipping) are left out.
+
+    >>> from zerosum.objectives import wasserstein
     >>> game = Adversarial(nn.Linear(4, 2), nn.Flatten(0), Latent(4), wasserstein())
     >>> [turn.player for turn in game.turns(Clock())]
     ['critic', 'generator']
 
-    Raises ValueError where parts contradict each other: a gradient penalty on a critic with batch
-    norm, shared fakes when the generator moves first.
+    Raises ValueError where parts contradict each other: a penalty that needs each sample judged alone
+    on a critic with batch norm, a critic that ends in a sigmoid, shared fakes when the generator moves
+    first, feature matching with a critic that names no features or one that is unrolled.
     """
 
     def __init__(
@@ -66,8 +68,8 @@ from zerosum.objectives import wasserstein
         *,
         penalties: Sequence[Penalty] = (),
         constraint: Constraint | None = None,
-        corruptions: Sequence[nn.Module] = (),
-        regularisers: Sequence[nn.Module] = (),
+        corruptions: Sequence[Corruption] = (),
+        regularisers: Sequence[Any] = (),
         critic_steps: int = 1,
         first: Literal["critic", "generator"] = "critic",
         fakes: Literal["fresh", "shared"] = "fresh",
@@ -76,25 +78,44 @@ from zerosum.objectives import wasserstein
         unroll: Unroll | None = None,
     ) -> None:
         super().__init__()
-        if critic_steps < 1:
-            raise ValueError(f"critic_steps must be at least 1, not {critic_steps}")
-        if penalties and mixes_batch(critic):
-            raise ValueError(
-                f"penalty {penalties[0].name} needs a critic that judges each sample alone, and this one has "
-                "batch norm: choose --critic-norm layer or none"
-            )
+        for name, number, least in (
+            ("critic_steps", critic_steps, 1),
+            ("pack", pack, 1),
+            ("feature_matching", feature_matching, 0),
+        ):
+            if number < least:
+                raise ValueError(f"{name} must be at least {least}, not {number}")
         if first == "generator" and fakes == "shared":
             raise ValueError("fakes=shared needs the critic to move first: choose --fakes fresh")
+        if feature_matching and not hasattr(critic, "features"):
+            raise ValueError(
+                f"feature matching needs the critic's last hidden features: give {type(critic).__name__} a "
+                "method features(x) -> [B, d]"
+            )
+        if feature_matching and unroll:
+            raise ValueError("feature matching does not judge, so nothing is unrolled: choose one of the two")
+        refuse_sigmoid(critic)
+        refuse_batch_norm(critic, penalties)
+        refuse_twice([part.name for part in (*penalties, *regularisers)])
         self.generator, self.critic = generator, critic
         self.latent, self.objective = latent, objective
         self.penalties, self.constraint = tuple(penalties), constraint
+        self.corruptions, self.regularisers = nn.ModuleList(corruptions), nn.ModuleList(regularisers)
         self.critic_steps, self.first, self.fakes = critic_steps, first, fakes
+        self.pack, self.feature_matching, self.unroll = pack, feature_matching, unroll
+        self.splits = not (mixes_batch(generator) or mixes_batch(critic) or objective.mixes)
+        self._adaptive = [corruption for corruption in corruptions if corruption.adaptive]
+        self._regularised = {
+            name: [r for r in regularisers if r.player in (name, "both")] for name in ("critic", "generator")
+        }
         if constraint:
             constraint.prepare(critic)
+        for player, parts in self._regularised.items():
+            for part in parts:
+                part.prepare(player, self.get_submodule(player))
 
     def turns(self, clock: Clock) -> Generator[Turn, Mapping[str, Tensor], None]:
         """The critic's turns and the generator's, in the order asked for."""
-        splits = not (mixes_batch(self.generator) or mixes_batch(self.critic))
         kept: dict[int, Tensor] = {}  # fakes with their graph, by the first sample's id
 
         def critic_terms(batch: Batch) -> Terms:
@@ -110,32 +131,86 @@ from zerosum.objectives import wasserstein
             fake = kept.pop(batch.draw.start, None)
             if fake is None:
                 fake = self.generator(self.latent(batch.draw))
-            real = self.critic(batch.data["real"]) if self.objective.paired else None
-            logits = self.critic(fake)
-            loss = self.objective.generator(real, logits)
-            return Terms({"adversarial": loss}, {"fake": self.objective.reading(widened(logits))})
+            return self._generator_terms(batch, fake, clock)
 
-        generator_turn = Turn("generator", generator_terms, take=0, splits=splits)
+        def generator_turn() -> Generator[Turn, Mapping[str, Tensor], None]:
+            whole = self.unroll or self.feature_matching
+            yield Turn("generator", generator_terms, take=0, splits=self.splits and not whole)
+            self._moved("generator")
+
         if self.first == "generator":
-            yield generator_turn
+            yield from generator_turn()
         for k in range(self.critic_steps):
             last = k == self.critic_steps - 1
             keep = last and self.fakes == "shared"
             if self.constraint:
                 self.constraint.before(self.critic)
-            yield Turn("critic", critic_terms_keeping if keep else critic_terms, splits=splits)
+            seen = yield Turn("critic", critic_terms_keeping if keep else critic_terms, splits=self.splits)
             if self.constraint:
                 self.constraint.after(self.critic)
+            self._moved("critic")
+            if last:
+                for corruption in self._adaptive:
+                    corruption.adapt(seen["sign"], clock.images)
         if self.first == "critic":
-            yield generator_turn
+            yield from generator_turn()
+
+    def _fed(self, x: Tensor, purpose: str, batch: Batch, clock: Clock) -> Tensor:
+        """What the critic is fed for samples x [b, …]: corrupted, then packed."""
+        for place, corruption in enumerate(self.corruptions):
+            x = corruption(x, batch.draw, f"{purpose}/{place}", clock.images)
+        return packed(x, self.pack)
 
     def _critic_terms(self, batch: Batch, fake: Tensor, clock: Clock) -> Terms:
-        real = batch.data["real"]
+        real = self._fed(batch.data["real"], "real", batch, clock)
+        fake = self._fed(fake, "fake", batch, clock)
         # Two passes, not one over both: batch norm must not mix real and fake.
         on_real, on_fake = self.critic(real), self.critic(fake)
         loss = {"adversarial": self.objective.critic(on_real, on_fake)}
         for penalty in self.penalties:
             if penalty.due(clock.step):
-                loss[penalty.name] = penalty(self.critic, real, fake, batch.draw)
+                loss[penalty.name] = penalty(self.critic, real, fake, packs_of(batch.draw, self.pack))
         reading = self.objective.reading
-        return Terms(loss, {"real": reading(widened(on_real)), "fake": reading(widened(on_fake))})
+        seen = {"real": reading(widened(on_real)), "fake": reading(widened(on_fake))}
+        if self._adaptive:
+            seen["sign"] = widened(on_real).sign()
+        return self._terms("critic", loss, seen)
+
+    def _generator_terms(self, batch: Batch, fake: Tensor, clock: Clock) -> Terms:
+        fake = self._fed(fake, "fake", batch, clock)
+        judge: Judge = self.critic
+        on_real = None
+        if self.feature_matching or self.objective.paired or self.unroll:
+            real = self._fed(batch.data["real"], "real", batch, clock)
+            if self.feature_matching:
+                return self._terms("generator", {"feature-matching": self._feature_gap(real, fake)}, {})
+            if self.unroll:
+                judge = self.unroll.ahead(self.critic, lambda judge: self._sum(judge, real, fake), len(real))
+            on_real = judge(real) if self.objective.paired else None
+        on_fake = judge(fake)
+        loss = self.objective.generator(on_real, on_fake)
+        return self._terms(
+            "generator", {"adversarial": loss}, {"fake": self.objective.reading(widened(on_fake))}
+        )
+
+    def _feature_gap(self, real: Tensor, fake: Tensor) -> Tensor:
+        """w·‖E f(x) − E f(G(z))‖², 0-d, the means over the whole batch."""
+        features = cast(Judge, self.critic.features)
+        gap = pooled(widened(features(real)).sum(0) - widened(features(fake)).sum(0), len(real))
+        return self.feature_matching * gap.square().sum()
+
+    def _sum(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
+        """The critic's loss by the objective alone, summed over this process's samples."""
+        term = self.objective.critic(judge(real), judge(fake))
+        return term.sum() if term.dim() else term * len(real)
+
+    def _terms(self, player: str, loss: Mapping[str, Tensor], seen: Mapping[str, Tensor]) -> Terms:
+        """One number a sample, not a pack, and the regularisers' terms."""
+        module = self.get_submodule(player)
+        regularised = {part.name: part(player, module) for part in self._regularised[player]}
+        each = [{name: unpacked(term, self.pack) for name, term in terms.items()} for terms in (loss, seen)]
+        return Terms({**each[0], **regularised}, each[1])
+
+    def _moved(self, player: str) -> None:
+        for part in self._regularised[player]:
+            part.after(player, self.get_submodule(player))
