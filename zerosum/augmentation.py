@@ -36,16 +36,16 @@ def warp(x: Tensor, linear: Tensor, shift: Tensor, *, exact: bool = False) -> Te
     """
     x = widened(x)
     linear, shift = linear.to(x.dtype), shift.to(x.dtype)
-    # The outermost pixels' centres are at ±1 to grid_sample, and `half` pixels from the centre.
-    half = [max(side - 1, 1) / 2 for side in (x.shape[3], x.shape[2])]
-    across, down = (torch.arange(side, device=x.device, dtype=x.dtype) for side in (x.shape[3], x.shape[2]))
-    across, down = across - (len(across) - 1) / 2, down - (len(down) - 1) / 2
-    places = torch.stack(torch.meshgrid(across, down, indexing="xy"), -1)  # [H, W, 2]
-    with torch.autocast(x.device.type, enabled=False):
-        seen = places.flatten(0, 1) @ linear.mT + shift[:, None]
-        grid = (seen / x.new_tensor(half)).unflatten(1, places.shape[:2])
-        mode, outside = ("nearest", "zeros") if exact else ("bilinear", "reflection")
-        return F.grid_sample(x, grid, mode, outside, align_corners=True)
+    sides = (x.shape[3], x.shape[2])
+    across, down = (torch.arange(n, device=x.device, dtype=x.dtype) - (n - 1) / 2 for n in sides)
+    # grid_sample's unit is half the distance between the outermost pixels.
+    unit = x.new_tensor([max(n - 1, 1) / 2 for n in sides])
+    linear, shift = linear / unit[:, None], shift / unit
+    # Either coordinate is a plane over the image: two outer sums take a third of a matrix product's time.
+    rows, columns = linear[:, :, :1] * across, linear[:, :, 1:] * down + shift[..., None]
+    planes = rows[:, :, None, :] + columns[:, :, :, None]  # [B, 2, H, W]
+    mode, outside = ("nearest", "zeros") if exact else ("bilinear", "reflection")
+    return F.grid_sample(x, planes.movedim(1, 3), mode, outside, align_corners=True)
 
 
 def recolour(x: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
