@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from zerosum.lab import costs, information, lines, optimal, smoothing, supports, two_bumps
+from zerosum.lab import costs, information, lines, optimal, saturation, smoothing, supports, two_bumps
 from zerosum.lab.experiment import Experiment
 
 __all__ = ["EXPERIMENTS"]
@@ -16,6 +16,7 @@ _ALL: tuple[Experiment, ...] = (
     lines.CONSTANT_DIVERGENCES,  # 9
     smoothing.SLOW_LEARNING,  # 14
     information.MUTUAL_INFORMATION,  # 16
+    saturation.SATURATION,  # 22
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = {
