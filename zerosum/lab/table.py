@@ -2,7 +2,17 @@
 
 from collections.abc import Mapping
 
-from zerosum.lab import costs, information, lines, optimal, saturation, smoothing, supports, two_bumps
+from zerosum.lab import (
+    costs,
+    information,
+    lines,
+    optimal,
+    saturation,
+    smoothing,
+    supports,
+    topology,
+    two_bumps,
+)
 from zerosum.lab.experiment import Experiment
 
 __all__ = ["EXPERIMENTS"]
@@ -14,6 +24,7 @@ _ALL: tuple[Experiment, ...] = (
     two_bumps.FORWARD_AND_REVERSE,  # 6
     supports.PERFECT_DISCRIMINATOR,  # 8
     lines.CONSTANT_DIVERGENCES,  # 9
+    topology.TOPOLOGY,  # 10
     smoothing.SLOW_LEARNING,  # 14
     information.MUTUAL_INFORMATION,  # 16
     saturation.SATURATION,  # 22
