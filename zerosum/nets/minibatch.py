@@ -52,8 +52,8 @@ class MinibatchDiscrimination(nn.Module):
 class MinibatchStd(nn.Module):
     """Appends the standard deviation within groups of samples, a mean over features (Karras et al. 2018, 3).
 
-    Samples i, i+M, i+2M, … of the whole batch make a group, M = ⌈B/group⌉; where `group` does not divide
-    B some groups have one sample fewer. An identical batch gives √1e-8 = 1e-4.
+    Samples i, i+M, i+2M, … of the whole batch make a group, M = max(1, ⌊B/group⌋); where `group` does
+    not divide B some groups are larger. An identical batch gives √1e-8 = 1e-4.
 
     >>> MinibatchStd(4)(torch.ones(8, 3))[0]
     tensor([1.0000e+00, 1.0000e+00, 1.0000e+00, 1.0000e-04])
@@ -70,7 +70,7 @@ class MinibatchStd(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         whole = widened(processes.gather(x) if self.training else x)
-        groups = -(-len(whole) // self.group)
+        groups = max(1, len(whole) // self.group)
         which = torch.arange(len(whole), device=x.device) % groups
         sizes = torch.bincount(which, minlength=groups).to(whole.dtype).unsqueeze(1)
 
