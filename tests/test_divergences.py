@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from tests.quadrature import PAIRS
+from tests.quadrature import PAIRS, pair
 from zerosum.divergences import DIVERGENCES, Divergence, alpha_divergence
 
 ORDERS = (-1.0, 0.0, 0.3, 0.5, 1.0, 2.0, 3.0)
@@ -64,6 +64,12 @@ def test_bound_is_tight_at_the_optimum(row, which):
     assert bound.item() == pytest.approx(row.between(p, q).item(), abs=1e-8)
     for step in (-0.1, 0.1):
         assert (p * row.activation(best + step) - q * row.cost(best + step)).sum() <= bound
+
+
+def test_a_wider_law_is_not_as_far_as_a_narrower_one():
+    near, far = pair(1, 2)  # N(0, 1) and N(1, 4)
+    assert DIVERGENCES["kl"].between(near, far).item() == pytest.approx(0.443147, abs=1e-6)
+    assert DIVERGENCES["reverse-kl"].between(near, far).item() == pytest.approx(2 - log(2), abs=1e-6)
 
 
 def test_slips_of_the_slides():
@@ -242,6 +248,6 @@ def test_zeros_of_a_law(name):
 @pytest.mark.parametrize("law", [[0.5, 0.6], [1.5, -0.5], [0.0, 0.0], [float("nan"), 1.0]])
 def test_what_is_no_law_is_refused(law):
     good = torch.tensor([0.5, 0.5])
-    for pair in ((good, torch.tensor(law)), (torch.tensor(law), good)):
+    for laws in ((good, torch.tensor(law)), (torch.tensor(law), good)):
         with pytest.raises(ValueError, match="kl: a law has numbers of 0 or more with sum 1"):
-            DIVERGENCES["kl"].between(*pair)
+            DIVERGENCES["kl"].between(*laws)
