@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from benchmarks import input_pipeline, mmd, rounds, train_step
+from benchmarks import input_pipeline, mmd, penalty, rounds, train_step
 from zerosum.draws import Draws
+from zerosum.penalties import wgan_gp
 
 SIZE, WIDTH, BATCH = 16, 4, 8
 
@@ -87,6 +88,23 @@ def test_mmd_prints_json(capsys):
     mmd.main(["--json", "--rounds", "2", "--batch", "8"])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["case"] for line in lines] == list(mmd.CASES)
+
+
+@pytest.mark.parametrize("name", penalty.TARGETS)
+def test_penalty_steps_compute_the_same(name):
+    steps = [penalty.Step(name, 4, 6, way, "fp32", "cpu") for way in (penalty.by_autograd, wgan_gp())]
+    losses = [step.gradient() for step in steps]
+    torch.testing.assert_close(*losses, rtol=2e-5, atol=0)
+    plain, ours = ([p.grad for p in step.critic.parameters()] for step in steps)
+    for a, b in zip(plain, ours, strict=True):
+        assert (a - b).norm() <= 2e-5 * a.norm()
+
+
+def test_penalty_prints_json(capsys):
+    penalty.main(["--json", "--rounds", "2", "--batch", "2", "--width", "2"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["case"] for line in lines] == ["dcgan", "resnet"]
+    assert all(len(line["rounds"]) == 2 for line in lines)
 
 
 def test_interleave_alternates_and_divides_baseline_by_ours(monkeypatch):
