@@ -4,7 +4,7 @@ A constraint prepares a critic once, and acts `before` each of the critic's turn
 its steps. A forward pass has no side effect: evaluating twice, or while frozen, gives the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-__all__ = ["Constraint", "SpectralNorm", "clip", "spectral_norm"]
+__all__ = ["Constraint", "SpectralNorm", "clip", "spectral_norm", "weight_matrices"]
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
@@ -30,6 +30,24 @@ class Constraint:
     prepare: Callable[[nn.Module], None] = _nothing
     before: Callable[[nn.Module], None] = _nothing
     after: Callable[[nn.Module], None] = _nothing
+
+
+def _outputs(layer: nn.Module) -> int:
+    """The dimension of a layer's weight that counts its outputs."""
+    return 1 if isinstance(layer, _TRANSPOSED) else 0
+
+
+def weight_matrices(module: nn.Module) -> Iterator[Tensor]:
+    """The weight of each linear or convolutional layer as [out, rest], before any spectral norm.
+
+    >>> [tuple(matrix.shape) for matrix in weight_matrices(nn.Sequential(nn.ConvTranspose2d(3, 8, 4)))]
+    [(8, 48)]
+    """
+    for child in module.modules():
+        if isinstance(child, _LINEAR):
+            changed = parametrize.is_parametrized(child, "weight")
+            weight = child.get_parameter("parametrizations.weight.original" if changed else "weight")
+            yield weight.movedim(_outputs(child), 0).flatten(1)
 
 
 class SpectralNorm(nn.Module):
@@ -83,8 +101,9 @@ def spectral_norm() -> Constraint:
     """Divide each linear or convolutional weight by its largest singular value (Miyato et al. 2018).
 
     One power iteration per update of the critic. The output channels of a transposed convolution are
-    its weight's dimension 1. Batch norm's γ is not bound by it: with batch norm in the critic the
-    whole is not 1-Lipschitz.
+    its weight's dimension 1. Normalisation layers are left as they are: batch norm multiplies by γ/s, s
+    the standard deviation of its input over the batch, and bounds neither, so with batch norm in the
+    critic the whole is not 1-Lipschitz, whatever the other layers' σ.
 
     >>> net = nn.Sequential(nn.Linear(4, 3))
     >>> spectral_norm().prepare(net)
@@ -95,8 +114,8 @@ def spectral_norm() -> Constraint:
     def prepare(module: nn.Module) -> None:
         for child in list(module.modules()):
             if isinstance(child, _LINEAR) and not parametrize.is_parametrized(child, "weight"):
-                dim = 1 if isinstance(child, _TRANSPOSED) else 0
-                parametrize.register_parametrization(child, "weight", SpectralNorm(child.weight, dim))
+                part = SpectralNorm(child.weight, _outputs(child))
+                parametrize.register_parametrization(child, "weight", part)
 
     return Constraint("spectral-norm", prepare=prepare, before=_advance_all)
 

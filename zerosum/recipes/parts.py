@@ -5,13 +5,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 
-from zerosum import ada, constraints, corruptions, divergences, objectives, penalties, relativistic
+from zerosum import (
+    ada,
+    constraints,
+    corruptions,
+    divergences,
+    objectives,
+    penalties,
+    regularisers,
+    relativistic,
+)
 from zerosum.constraints import Constraint
 from zerosum.corruptions import Corruption
 from zerosum.games.game import Clock
 from zerosum.names import build_part
 from zerosum.objectives import Objective
 from zerosum.penalties import Penalty
+from zerosum.regularisers import Regulariser
 from zerosum.training.loop import Schedule
 
 __all__ = [
@@ -20,12 +30,14 @@ __all__ = [
     "OBJECTIVES",
     "OPTIMISERS",
     "PENALTIES",
+    "REGULARISERS",
     "SCHEDULES",
     "constraint_of",
     "corruptions_of",
     "objective_of",
     "optimiser_of",
     "penalties_of",
+    "regularisers_of",
     "schedule_of",
 ]
 
@@ -41,7 +53,15 @@ OBJECTIVES: Mapping[str, Callable[..., Objective]] = {
     "relativistic-average": relativistic.relativistic_average,
     "f": divergences.f,
 }
-PENALTIES: Mapping[str, Callable[..., Penalty]] = {"wgan-gp": penalties.wgan_gp, "r1": penalties.r1}
+PENALTIES: Mapping[str, Callable[..., Penalty]] = {
+    "wgan-gp": penalties.wgan_gp,
+    "dragan": penalties.dragan,
+    "r1": penalties.r1,
+    "r2": penalties.r2,
+    "zero-centred": penalties.zero_centred,
+    "drift": penalties.drift,
+    "consistency": penalties.consistency,
+}
 CONSTRAINTS: Mapping[str, Callable[..., Constraint]] = {
     "spectral-norm": constraints.spectral_norm,
     "clip": constraints.clip,
@@ -50,6 +70,10 @@ CORRUPTIONS: Mapping[str, Callable[..., Corruption]] = {
     "instance-noise": corruptions.instance_noise,
     "augment": corruptions.augment,
     "ada": ada.ada,
+}
+REGULARISERS: Mapping[str, Callable[..., Regulariser]] = {
+    "orthogonal": regularisers.orthogonal,
+    "historical-averaging": regularisers.historical_averaging,
 }
 
 Parameters = Iterable[nn.Parameter]
@@ -137,6 +161,15 @@ def corruptions_of(texts: Sequence[str]) -> tuple[Corruption, ...]:
     [False, True]
     """
     return tuple(build_part(CORRUPTIONS, text, "corruption") for text in texts if text != "none")
+
+
+def regularisers_of(texts: Sequence[str]) -> tuple[Regulariser, ...]:
+    """Regularisers by name and parameters; "none" stands for no regulariser.
+
+    >>> regularisers_of(["none"])
+    ()
+    """
+    return tuple(build_part(REGULARISERS, text, "regulariser") for text in texts if text != "none")
 
 
 def optimiser_of(text: str, module: nn.Module, lr: float) -> Optimizer:
