@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from zerosum.lab import (
     costs,
+    divergence_table,
     information,
     lines,
     optimal,
@@ -22,6 +23,7 @@ _ALL: tuple[Experiment, ...] = (
     optimal.VIRTUAL_CRITERION,  # 3
     costs.GENERATOR_COSTS,  # 5
     two_bumps.FORWARD_AND_REVERSE,  # 6
+    divergence_table.DIVERGENCE_TABLE,  # 7
     supports.PERFECT_DISCRIMINATOR,  # 8
     lines.CONSTANT_DIVERGENCES,  # 9
     topology.TOPOLOGY,  # 10
