@@ -6,6 +6,7 @@ from zerosum.lab import (
     costs,
     divergence_table,
     information,
+    ipm_pair,
     lines,
     optimal,
     saturation,
@@ -29,6 +30,7 @@ _ALL: tuple[Experiment, ...] = (
     topology.TOPOLOGY,  # 10
     smoothing.SLOW_LEARNING,  # 14
     information.MUTUAL_INFORMATION,  # 16
+    ipm_pair.INTEGRAL_METRICS,  # 17
     saturation.SATURATION,  # 22
 )
 
