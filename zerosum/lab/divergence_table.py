@@ -114,12 +114,13 @@ def _run(settings: Settings) -> Result:
         "Left, what of each f counts, that is without its line through u = 1: KL and Pearson grow where "
         "p/q is large (data that the generator misses), reverse KL and Neyman where it is near 0 (fakes "
         "where no data are). Middle, for p = N(0,1) and q = N(1,1), what the bound loses if the best critic "
-        "output V* is moved by a constant: nothing at 0, and everywhere else it stays below. At T* the bound equals "
-        f"D_f to {gap:.0e} in every row. Right, the bound from {count:,} samples of each law, with T* known "
-        "(crosses, three standard errors) and by a small net that was trained for it and judged on samples "
-        "it did not see (dots), against the exact value. The ones that are exponential in V have the widest "
-        "errors, and rest on a few rare samples. The second pair, q = N(0, 1.2²), tells apart what the first cannot: Pearson is "
-        f"{second['pearson']:.8f} and Neyman {second['neyman']:.8f}, where both are e − 1 on the first."
+        "output V* is moved by a constant: nothing at 0, and everywhere else it stays below. At T* the bound "
+        f"equals D_f to {gap:.0e} in every row. Right, the bound from {count:,} samples of each law, with T* "
+        "known (crosses) and by a small net that was trained for it and judged on samples it did not see "
+        "(dots), against the exact value. Pearson and Neyman weigh p/q and q/p by their squares: they rest "
+        "on a few rare samples, and have the widest errors. The second pair, q = N(0, 1.2²), tells apart what "
+        f"the first cannot: Pearson is {second['pearson']:.8f} and Neyman {second['neyman']:.8f}, where both "
+        "are e − 1 on the first."
     )
 
     def draw(figure: "Figure") -> None:
