@@ -1,6 +1,5 @@
 """The two-player game: who moves when, on what, and that it is algorithm 1."""
 
-from collections.abc import Mapping
 from copy import deepcopy
 
 import pytest
@@ -8,60 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.playing import BATCH, LATENT, Points, nets, optimisers, play, turn_of
 from zerosum.constraints import Constraint, clip, spectral_norm
-from zerosum.draws import Draws, Latent
+from zerosum.draws import Draws
 from zerosum.games.adversarial import Adversarial
-from zerosum.games.fitting import mixes_batch
 from zerosum.games.game import Batch, Clock, Game, Terms
 from zerosum.objectives import Objective, hinge, minimax, non_saturating, wasserstein
 from zerosum.penalties import r1, wgan_gp
 from zerosum.training.loop import train
 from zerosum.training.state import State
-
-BATCH, LATENT = 8, Latent(3)
-
-
-class Points:
-    """2-D points by place in the stream, and a record of what was asked for."""
-
-    size = 64
-
-    def __init__(self) -> None:
-        self.points = torch.randn(self.size, 2, generator=torch.Generator().manual_seed(4))
-        self.asked: list[int] = []
-
-    def __call__(self, cursor: int, ids: Tensor) -> Mapping[str, Tensor]:
-        self.asked.append(cursor)
-        return {"real": self.points[(cursor + ids) % self.size]}
-
-
-def nets(norm: bool = False) -> tuple[nn.Module, nn.Module]:
-    torch.manual_seed(1)
-    between = (lambda: nn.BatchNorm1d(6)) if norm else nn.Identity
-    generator = nn.Sequential(nn.Linear(3, 6), between(), nn.Tanh(), nn.Linear(6, 2))
-    critic = nn.Sequential(nn.Linear(2, 6), between(), nn.LeakyReLU(0.2), nn.Linear(6, 1), nn.Flatten(0))
-    return generator, critic
-
-
-def optimisers(game: Adversarial, lr: float = 0.05) -> dict[str, torch.optim.Optimizer]:
-    return {
-        name: torch.optim.SGD(getattr(game, name).parameters(), lr=lr, momentum=0.5)
-        for name in ("generator", "critic")
-    }
-
-
-def play(game: Adversarial, steps: int = 1, **settings) -> dict[str, Tensor]:
-    """Train for some steps; the parameters it ends with."""
-    train(
-        game,
-        Points(),
-        optimisers(game),
-        State(seed=3),
-        steps * game.critic_steps * BATCH,
-        batch=BATCH,
-        **settings,
-    )
-    return {name: p.detach().clone() for name, p in game.named_parameters()}
 
 
 @pytest.mark.parametrize("first", ["critic", "generator"])
@@ -111,11 +65,6 @@ def test_shared_fakes_move_as_fresh_ones_of_the_same_latents_would(norm, k):
     )
     for name, tensor in shared.items():
         torch.testing.assert_close(tensor, fresh[name], msg=name)
-
-
-def turn_of(game: Adversarial, player: str, data: Tensor, turn: int = 0) -> Terms:
-    found = next(t for t in game.turns(Clock()) if t.player == player)
-    return found.terms(Batch({"real": data}, Draws(3, 0, turn, 0, len(data)), len(data)))
 
 
 @pytest.mark.parametrize("fakes", ["fresh", "shared"])
@@ -299,7 +248,7 @@ def test_a_paired_objective_hears_both_in_order():
 @pytest.mark.parametrize(
     ("settings", "norm", "what"),
     [
-        ({"critic_steps": 0}, False, "critic_steps"),
+        ({"critic_steps": 0}, False, "--critic-steps"),
         ({"penalties": [wgan_gp()]}, True, "batch norm"),
         ({"first": "generator", "fakes": "shared"}, False, "fakes"),
     ],
@@ -307,13 +256,6 @@ def test_a_paired_objective_hears_both_in_order():
 def test_parts_that_contradict_each_other_are_refused(settings, norm, what):
     with pytest.raises(ValueError, match=what):
         Adversarial(*nets(norm), LATENT, hinge(), **settings)
-
-
-def test_mixes_batch():
-    generator, critic = nets(norm=True)
-    assert mixes_batch(generator)
-    assert mixes_batch(critic)
-    assert not mixes_batch(nets()[0])
 
 
 def test_a_game_must_say_who_moves():

@@ -2,8 +2,9 @@
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
+import torch
 from torch import Tensor, nn
 
 from zerosum.constraints import Constraint
@@ -16,6 +17,7 @@ from zerosum.games.pooled import pooled
 from zerosum.games.unrolling import Judge, Unroll
 from zerosum.objectives import Objective, widened
 from zerosum.penalties import Penalty
+from zerosum.regularisers import Regulariser
 
 __all__ = ["Adversarial"]
 
@@ -69,7 +71,7 @@ class Adversarial(Game):
         penalties: Sequence[Penalty] = (),
         constraint: Constraint | None = None,
         corruptions: Sequence[Corruption] = (),
-        regularisers: Sequence[Any] = (),
+        regularisers: Sequence[Regulariser] = (),
         critic_steps: int = 1,
         first: Literal["critic", "generator"] = "critic",
         fakes: Literal["fresh", "shared"] = "fresh",
@@ -79,31 +81,36 @@ class Adversarial(Game):
     ) -> None:
         super().__init__()
         for name, number, least in (
-            ("critic_steps", critic_steps, 1),
-            ("pack", pack, 1),
-            ("feature_matching", feature_matching, 0),
+            ("--critic-steps", critic_steps, 1),
+            ("--pack", pack, 1),
+            ("--feature-matching", feature_matching, 0),
         ):
             if number < least:
                 raise ValueError(f"{name} must be at least {least}, not {number}")
         if first == "generator" and fakes == "shared":
-            raise ValueError("fakes=shared needs the critic to move first: choose --fakes fresh")
+            raise ValueError("--fakes shared needs the critic to move first: choose --fakes fresh")
         if feature_matching and not hasattr(critic, "features"):
             raise ValueError(
-                f"feature matching needs the critic's last hidden features: give {type(critic).__name__} a "
+                f"--feature-matching needs the critic's last hidden features: give {type(critic).__name__} a "
                 "method features(x) -> [B, d]"
             )
         if feature_matching and unroll:
-            raise ValueError("feature matching does not judge, so nothing is unrolled: choose one of the two")
+            raise ValueError(
+                "--feature-matching does not judge, so there is nothing to --unroll: choose one of the two"
+            )
         refuse_sigmoid(critic)
         refuse_batch_norm(critic, penalties)
-        refuse_twice([part.name for part in (*penalties, *regularisers)])
+        refuse_twice([*(penalty.name for penalty in penalties), *(part.name for part in regularisers)])
         self.generator, self.critic = generator, critic
         self.latent, self.objective = latent, objective
         self.penalties, self.constraint = tuple(penalties), constraint
         self.corruptions, self.regularisers = nn.ModuleList(corruptions), nn.ModuleList(regularisers)
         self.critic_steps, self.first, self.fakes = critic_steps, first, fakes
         self.pack, self.feature_matching, self.unroll = pack, feature_matching, unroll
-        self.splits = not (mixes_batch(generator) or mixes_batch(critic) or objective.mixes)
+        self._judges_alone = not mixes_batch(critic)
+        splits = self._judges_alone and not (mixes_batch(generator) or objective.mixes)
+        self._critic_splits = splits and not any(penalty.mixes for penalty in penalties)
+        self._generator_splits = splits and not (unroll or feature_matching)
         self._adaptive = [corruption for corruption in corruptions if corruption.adaptive]
         self._regularised = {
             name: [r for r in regularisers if r.player in (name, "both")] for name in ("critic", "generator")
@@ -134,8 +141,7 @@ class Adversarial(Game):
             return self._generator_terms(batch, fake, clock)
 
         def generator_turn() -> Generator[Turn, Mapping[str, Tensor], None]:
-            whole = self.unroll or self.feature_matching
-            yield Turn("generator", generator_terms, take=0, splits=self.splits and not whole)
+            yield Turn("generator", generator_terms, take=0, splits=self._generator_splits)
             self._moved("generator")
 
         if self.first == "generator":
@@ -145,7 +151,8 @@ class Adversarial(Game):
             keep = last and self.fakes == "shared"
             if self.constraint:
                 self.constraint.before(self.critic)
-            seen = yield Turn("critic", critic_terms_keeping if keep else critic_terms, splits=self.splits)
+            terms = critic_terms_keeping if keep else critic_terms
+            seen = yield Turn("critic", terms, splits=self._critic_splits)
             if self.constraint:
                 self.constraint.after(self.critic)
             self._moved("critic")
@@ -159,7 +166,7 @@ class Adversarial(Game):
         """What the critic is fed for samples x [b, …]: corrupted, then packed."""
         for place, corruption in enumerate(self.corruptions):
             x = corruption(x, batch.draw, f"{purpose}/{place}", clock.images)
-        return packed(x, self.pack)
+        return packed(x, self.pack, batch.total)
 
     def _critic_terms(self, batch: Batch, fake: Tensor, clock: Clock) -> Terms:
         real = self._fed(batch.data["real"], "real", batch, clock)
@@ -201,7 +208,11 @@ class Adversarial(Game):
 
     def _sum(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
         """The critic's loss by the objective alone, summed over this process's samples."""
-        term = self.objective.critic(judge(real), judge(fake))
+        if self._judges_alone:  # one pass instead of two
+            on_real, on_fake = judge(torch.cat([real, fake])).chunk(2)
+        else:
+            on_real, on_fake = judge(real), judge(fake)
+        term = self.objective.critic(on_real, on_fake)
         return term.sum() if term.dim() else term * len(real)
 
     def _terms(self, player: str, loss: Mapping[str, Tensor], seen: Mapping[str, Tensor]) -> Terms:

@@ -39,7 +39,7 @@ def refuse_batch_norm(critic: nn.Module, penalties: Sequence[Penalty]) -> None:
 
     Minibatch layers may stay: ProGAN's authors penalise a critic that has one.
     """
-    alone = [penalty.name for penalty in penalties if getattr(penalty, "per_sample", True)]
+    alone = [penalty.name for penalty in penalties if penalty.per_sample]
     if alone and has_batch_norm(critic):
         raise ValueError(
             f"penalty {alone[0]} needs a critic that judges each sample alone, and this one has "

@@ -6,25 +6,28 @@ each of its m samples.
 
 from torch import Tensor
 
+from zerosum import processes
 from zerosum.draws import Draws
 
 __all__ = ["packed", "packs_of", "unpacked"]
 
 
-def packed(x: Tensor, m: int) -> Tensor:
-    """[b, C, …] → [b/m, mC, …], neighbours together. Raises ValueError unless m divides b.
+def packed(x: Tensor, m: int, total: int) -> Tensor:
+    """[b, C, …] → [b/m, mC, …], neighbours together; `total` is the whole batch's size.
+
+    Raises ValueError, on every process alike, unless m divides each one's share.
 
     >>> import torch
-    >>> packed(torch.arange(8).view(4, 2), 2)
+    >>> packed(torch.arange(8).view(4, 2), 2, total=4)
     tensor([[0, 1, 2, 3],
             [4, 5, 6, 7]])
     """
     if m == 1:
         return x
-    if len(x) % m:
+    if total % (m * processes.count()) or len(x) % m:
         raise ValueError(
-            f"--pack {m} cannot share out {len(x)} samples: each process's share of --batch, and --micro, "
-            f"must be multiples of {m}"
+            f"--pack {m}: --batch {total} over {processes.count()} processes, and --micro if given, must "
+            f"leave each a multiple of {m} samples, and {len(x)} came"
         )
     joined: Tensor = x.unflatten(0, (-1, m)).flatten(1, 2)
     return joined
