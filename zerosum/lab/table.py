@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from zerosum.lab import (
     costs,
     divergence_table,
+    duality,
     information,
     ipm_pair,
     lines,
@@ -28,6 +29,7 @@ _ALL: tuple[Experiment, ...] = (
     supports.PERFECT_DISCRIMINATOR,  # 8
     lines.CONSTANT_DIVERGENCES,  # 9
     topology.TOPOLOGY,  # 10
+    duality.DUALITY,  # 11
     smoothing.SLOW_LEARNING,  # 14
     information.MUTUAL_INFORMATION,  # 16
     ipm_pair.INTEGRAL_METRICS,  # 17
