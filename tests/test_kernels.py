@@ -203,6 +203,11 @@ def test_arithmetic_survives_half_precision_and_distance_from_the_origin():
     )
 
 
+def test_no_point_is_nearer_to_another_than_to_itself():
+    x = torch.randn(50, 20)
+    assert rbf([1e-3])(x, x.clone()).max() <= 1  # rounding can make ‖x−y‖² negative where it is small
+
+
 def test_far_points_underflow_to_zero_with_no_gradient():
     far = torch.full((2, 3), 1e15, requires_grad=True)
     found = rbf(MIXTURES["doubling"])(torch.zeros(2, 3), far)

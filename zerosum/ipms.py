@@ -69,8 +69,7 @@ class IPM:
 
 
 def _rows(x: Tensor) -> Tensor:
-    # Adding 0 turns −0 into 0: they are one point.
-    return x.detach().reshape(len(x), -1).double() + 0.0
+    return x.detach().reshape(len(x), -1).double()
 
 
 def _line(points: Tensor, name: str) -> Tensor:

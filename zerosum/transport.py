@@ -111,10 +111,9 @@ def wasserstein(
     if not np.isfinite(cost).all():
         raise ValueError("no transport between points that are not finite numbers")
     flat = n == m and np.ptp(a) == 0 and np.ptp(b) == 0
-    plan, potential = _assign(cost) if flat else _programme(cost, a, b)
-    # Two c-transforms leave no constraint violated, and the dual no lower.
-    fake_potential = (cost - potential[:, None]).min(0)
-    real_potential = (cost - fake_potential).min(1)
+    plan, real_potential = _assign(cost) if flat else _programme(cost, a, b)
+    # The c-transform leaves no constraint violated, and the dual no lower.
+    fake_potential = (cost - real_potential[:, None]).min(0)
     gamma, phi, psi = (torch.from_numpy(each).to(x.device) for each in (plan, real_potential, fake_potential))
     # A minimum's gradient is that of its objective at the minimiser, which is held fixed.
     return Transport((gamma * distances).sum(), gamma, phi, psi)
@@ -157,15 +156,14 @@ def _programme(cost: _Numbers, a: _Numbers, b: _Numbers) -> tuple[_Numbers, _Num
 
     n, m = cost.shape
     marginals = vstack([kron(eye_array(n), np.ones((1, m))), kron(np.ones((1, n)), eye_array(m))]).tocsc()
-    # HiGHS' tolerances are absolute: masses are given it about 1 each, and the largest cost 1.
-    scale, mass = cost.max() or 1.0, max(n, m)
+    scale = cost.max() or 1.0  # HiGHS' tolerances are absolute
     found = linprog(
         cost.ravel() / scale,
         A_eq=marginals,
-        b_eq=mass * np.concatenate([a, b]),
+        b_eq=np.concatenate([a, b]),
         method="highs-ds",
         options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
     if not found.success:
         raise RuntimeError(f"the linear programme of {n}×{m} points was not solved: {found.message}")
-    return np.maximum(found.x, 0).reshape(n, m) / mass, scale * found.eqlin.marginals[:n]
+    return np.maximum(found.x, 0).reshape(n, m), scale * found.eqlin.marginals[:n]
