@@ -23,6 +23,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "dcgan, lazy penalty": ("dcgan", LAZY),
     "gan, dropout and schedules": ("gan", {"schedule": SCHEDULES, "lr": 0.05}),
     "wgan-gp, two critic steps": ("wgan-gp", {}),
+    "dcgan, unrolled": ("dcgan", {"unroll": 2, "norm": "none", "critic_norm": "none"}),
+    "dcgan, packs and their variety": (
+        "dcgan",
+        {"pack": 2, "batch_layer": "minibatch-discrimination:kernels=4", "unroll": 1, "side": 16},
+    ),
     "wgan, clipping": ("dcgan", {"objective": "wasserstein", "constraint": "clip", "optimiser": "rmsprop"}),
 }
 STEPS = 9
