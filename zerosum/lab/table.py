@@ -8,6 +8,7 @@ from zerosum.lab import (
     duality,
     information,
     ipm_pair,
+    likelihood,
     lines,
     optimal,
     saturation,
@@ -21,6 +22,7 @@ from zerosum.lab.experiment import Experiment
 __all__ = ["EXPERIMENTS"]
 
 _ALL: tuple[Experiment, ...] = (
+    likelihood.MAXIMUM_LIKELIHOOD,  # 1
     optimal.OPTIMAL_DISCRIMINATOR,  # 2
     optimal.VIRTUAL_CRITERION,  # 3
     costs.GENERATOR_COSTS,  # 5
