@@ -46,6 +46,25 @@ EXACT: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "uneven micro": ("dcgan", {**PLAIN, "batch": 7}, {"micro": 3}),
     "clipped": ("dcgan", {**PLAIN, "penalty": R1}, {"clip": 0.01}),
     "maxout": ("gan", {"dropout": (0.0, 0.0), "optimiser": "sgd:momentum=0.5", "lr": 0.05}, {}),
+    **{
+        name: ("dcgan", {**PLAIN, **settings}, {})
+        for name, settings in {
+            "minibatch discrimination": {
+                "batch_layer": "minibatch-discrimination:kernels=3,size=2",
+                "batch": 7,
+            },
+            "minibatch stddev": {"batch_layer": "minibatch-stddev:group=3", "batch": 7, "penalty": R1},
+            "packs": {"pack": 2, "penalty": R1},
+            "feature matching": {"feature_matching": 10.0, "batch": 7},
+            "unrolled": {"unroll": 2, "batch": 7},
+            "unrolled, relativistic average": {
+                "unroll": 2,
+                "batch": 7,
+                "objective": "relativistic-average",
+                "batch_layer": "minibatch-stddev",
+            },
+        }.items()
+    },
 }
 BATCH_NORM: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "batch norm": ("dcgan", {**PLAIN, **NORMS}, {}),
@@ -60,6 +79,7 @@ BATCH_NORM: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {**PLAIN, **NORMS, "constraint": "spectral-norm"},
         {},
     ),
+    "batch norm, unrolled Adam": ("dcgan", {**NORMS, "lr": 1e-3, "unroll": 2}, {}),
     "batch norm, Adam": ("dcgan", {**NORMS, "lr": 1e-3}, {}),
 }
 
