@@ -119,8 +119,8 @@ def _run(settings: Settings) -> Result:
         "known (crosses) and by a small net that was trained for it and judged on samples it did not see "
         "(dots), against the exact value. Pearson and Neyman weigh p/q and q/p by their squares: they rest "
         "on a few rare samples, and have the widest errors. The second pair, q = N(0, 1.2²), tells apart "
-        f"what the first cannot: Pearson is {second['pearson']:.8f} and Neyman {second['neyman']:.8f}, where both "
-        "are e − 1 on the first."
+        f"what the first cannot: Pearson is {second['pearson']:.8f}, Neyman {second['neyman']:.8f}, where "
+        "both are e − 1 on the first."
     )
 
     def draw(figure: "Figure") -> None:
