@@ -59,5 +59,9 @@ def play(game: Adversarial, steps: int = 1, **settings: Any) -> dict[str, Tensor
 
 
 def turn_of(game: Adversarial, player: str, data: Tensor, turn: int = 0) -> Terms:
-    found = next(t for t in game.turns(Clock()) if t.player == player)
+    """What a player minimises on these samples, in the first step."""
+    turns = game.turns(Clock())
+    found = next(turns)
+    while found.player != player:
+        found = turns.send({"sign": torch.zeros(())})
     return found.terms(Batch({"real": data}, Draws(3, 0, turn, 0, len(data)), len(data)))
