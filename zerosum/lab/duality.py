@@ -128,7 +128,7 @@ def _says(numbers: dict[str, Any], tries: int) -> str:
         "Left, the primal: real points (blue) and fakes (orange), their areas their weights, and the plan "
         "that moves the one law onto the other over the least mean distance; a line's width is the mass it "
         f"carries. It uses {numbers['pairs of points with mass between them']} pairs, and costs {cost:.8f}. "
-        "Middle, the dual, from a linear programme of its own: contours of the 1-Lipschitz f with the largest "
+        "Middle, the dual, by a linear programme of its own: contours of the 1-Lipschitz f with the largest "
         f"E_P f − E_Q f, which is {gain:.8f}, the same to {max(numbers['their gap'], 1e-15):.0e}. f falls "
         "along each line of the plan as steeply as it may, with slope 1, and so tells each fake which way to "
         "go: this f is the critic that WGAN wants. Right, why the two meet: every plan costs at least W1, "

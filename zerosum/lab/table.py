@@ -10,6 +10,7 @@ from zerosum.lab import (
     ipm_pair,
     likelihood,
     lines,
+    memorisation,
     optimal,
     saturation,
     smoothing,
@@ -35,6 +36,7 @@ _ALL: tuple[Experiment, ...] = (
     smoothing.SLOW_LEARNING,  # 14
     information.MUTUAL_INFORMATION,  # 16
     ipm_pair.INTEGRAL_METRICS,  # 17
+    memorisation.MEMORISATION,  # 18
     saturation.SATURATION,  # 22
 )
 
