@@ -120,7 +120,7 @@ RECIPES: Mapping[str, Recipe] = {
             "wgan-gp",
             wgan_gp,
             "Gulrajani et al. 2017, Improved Training of Wasserstein GANs, arXiv:1704.00028",
-            {"small": {**_SMALL_CONVOLUTIONAL, "images": 1_000_000}},
+            {"small": {**_SMALL_CONVOLUTIONAL, "lr": 5e-4, "images": 500_000}},
         ),
     )
 }
