@@ -150,6 +150,7 @@ def _draw(figure: "Figure", x: Tensor, mean: float, std: float, made: Tensor) ->
     stds = torch.linspace(0.5, 3, 101)
     height = mean_likelihood(x, means[None], stds[:, None])
     drawn = middle.contourf(means, stds, height, levels=torch.linspace(-4, -1.4, 27).tolist(), extend="min")
+    drawn.set_edgecolor("face")  # no seams in the SVG
     figure.colorbar(drawn, ax=middle, label="mean log-likelihood, nats", ticks=[-4, -3, -2, -1.5])
     middle.plot(mean, std, "o", color="white", markeredgecolor="black", markersize=7)
     middle.plot(1, 2, "s", color="white", markeredgecolor="black", markersize=6)

@@ -139,6 +139,7 @@ def _draw(figure: "Figure", maps: list[tuple[Tensor, ...]], covering: Fit, picki
     ):
         levels = torch.logspace(math.log10(0.45), math.log10(12), 25).tolist()
         drawn = axes.contourf(means, stds, values, levels=levels, norm=LogNorm(), extend="max")
+        drawn.set_edgecolor("face")  # no seams in the SVG
         for number, one in enumerate(best):
             face = "white" if number < 2 else "none"
             edge = "black" if number < 2 else "white"
