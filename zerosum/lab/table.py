@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from zerosum.lab import (
+    convergence,
     costs,
     divergence_table,
     duality,
@@ -26,6 +27,7 @@ _ALL: tuple[Experiment, ...] = (
     likelihood.MAXIMUM_LIKELIHOOD,  # 1
     optimal.OPTIMAL_DISCRIMINATOR,  # 2
     optimal.VIRTUAL_CRITERION,  # 3
+    convergence.CONVERGENCE,  # 4
     costs.GENERATOR_COSTS,  # 5
     two_bumps.FORWARD_AND_REVERSE,  # 6
     divergence_table.DIVERGENCE_TABLE,  # 7
