@@ -208,7 +208,7 @@ def _draw(
     for pairs in shown.values():  # [5, 2, 28, 28]: each sample beside its neighbour, a gap after both
         rows.append(torch.cat([torch.cat([*pair, torch.ones(28, 6)], 1) for pair in pairs], 1))
         rows.append(torch.ones(6, rows[0].shape[1]))
-    left.imshow(torch.cat(rows[:-1]), cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+    left.imshow(torch.cat(rows[:-1]).numpy(), cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     left.set_yticks([14 + 34 * k for k in range(len(shown))], [name.replace(", ", ",\n") for name in shown])
     left.set_xticks([])
     left.grid(False)
