@@ -7,6 +7,7 @@ from zerosum.lab import (
     costs,
     divergence_table,
     duality,
+    dynamics,
     information,
     ipm_pair,
     likelihood,
@@ -39,6 +40,7 @@ _ALL: tuple[Experiment, ...] = (
     information.MUTUAL_INFORMATION,  # 16
     ipm_pair.INTEGRAL_METRICS,  # 17
     memorisation.MEMORISATION,  # 18
+    dynamics.SADDLE_POINT,  # 21
     saturation.SATURATION,  # 22
 )
 
