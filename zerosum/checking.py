@@ -1,13 +1,24 @@
-"""What `check-data` and `recipes` say, as JSON-ready dictionaries and as text."""
+"""What `check-data`, `recipes` and `parts` say, as JSON-ready dictionaries and as text."""
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from zerosum.data import Dataset
+from zerosum.divergences import DIVERGENCES
 from zerosum.names import look_up
 from zerosum.recipes.glossary import SETTINGS
+from zerosum.recipes.parts import PARTS
 from zerosum.recipes.table import RECIPES
 
-__all__ = ["describe_data", "describe_recipes", "summarise_data", "summarise_recipes"]
+__all__ = [
+    "describe_data",
+    "describe_parts",
+    "describe_recipes",
+    "summarise_data",
+    "summarise_parts",
+    "summarise_recipes",
+]
 
 
 def summarise_data(dataset: Dataset) -> dict[str, Any]:
@@ -81,6 +92,42 @@ def describe_recipes(name: str | None = None) -> str:
             lines += [f"  {k} = {_plain(v)}\n      {SETTINGS[k]}" for k, v in facts["settings"].items()]
         for preset, values in facts["presets"].items():
             lines.append(f"  --preset {preset}: " + ", ".join(f"{k}={_plain(v)}" for k, v in values.items()))
+    return "\n".join(lines)
+
+
+def summarise_parts(setting: str | None = None) -> dict[str, Any]:
+    """What each of the settings that name a part may name, JSON-ready; `setting` picks one."""
+    chosen = (
+        PARTS if setting is None else {setting: look_up(PARTS, setting.replace("-", "_"), "kind of part")}
+    )
+    return {
+        kind: {name: _part(function) for name, function in table.items()} for kind, table in chosen.items()
+    }
+
+
+def _part(function: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    settings = {p.name: None if p.default is p.empty else p.default for p in parameters}
+    return {"summary": (inspect.getdoc(function) or "").splitlines()[0], "settings": settings}
+
+
+def describe_parts(setting: str | None = None) -> str:
+    """The same for people: a line of what each part is, and how it is spelt with its defaults.
+
+    >>> print(describe_parts("constraint").splitlines()[1])
+      --constraint clip:bound=0.01
+    """
+    lines = []
+    for kind, table in summarise_parts(setting).items():
+        lines.append(f"{kind.replace('_', ' ')}:")
+        for name, facts in sorted(table.items()):
+            values = ",".join(f"{k}={'…' if v is None else v}" for k, v in facts["settings"].items())
+            lines.append(f"  --{kind.replace('_', '-')} {name}{values and ':' + values}")
+            lines.append(f"      {facts['summary']}")
+    if setting in (None, "objective"):
+        lines.append(
+            f"\nf:name=…, the divergence, is one of {', '.join(DIVERGENCES)}, or alpha with its order"
+        )
     return "\n".join(lines)
 
 

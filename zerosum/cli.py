@@ -224,6 +224,20 @@ def recipes(
 
 
 @app.command
+def parts(
+    setting: Annotated[
+        str | None, Parameter(help="One kind: objective, penalty, constraint, corruption, regulariser, …")
+    ] = None,
+    *,
+    json_output: Annotated[bool, Parameter(name="--json", help="One JSON object instead of text.")] = False,
+) -> None:
+    """List what --objective, --penalty and the like may name, with their settings and defaults."""
+    from zerosum.checking import describe_parts, summarise_parts
+
+    print(json.dumps(summarise_parts(setting)) if json_output else describe_parts(setting))
+
+
+@app.command
 def demo(
     out: Annotated[Path, Parameter(help="The run directory to make.")] = Path("runs/demo"),
     *,

@@ -1,6 +1,7 @@
 """The parts that may be named in a setting, and how optimisers and schedules are made."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer, RMSprop
@@ -19,6 +20,7 @@ from zerosum.constraints import Constraint
 from zerosum.corruptions import Corruption
 from zerosum.games.game import Clock
 from zerosum.names import build_part
+from zerosum.nets.minibatch import BATCH_LAYERS
 from zerosum.objectives import Objective
 from zerosum.penalties import Penalty
 from zerosum.regularisers import Regulariser
@@ -29,6 +31,7 @@ __all__ = [
     "CORRUPTIONS",
     "OBJECTIVES",
     "OPTIMISERS",
+    "PARTS",
     "PENALTIES",
     "REGULARISERS",
     "SCHEDULES",
@@ -125,6 +128,18 @@ def momentum(start: float = 0.5, stop: float = 0.7, images: int = 12_500_000) ->
 
 
 SCHEDULES: Mapping[str, Callable[..., Law]] = {"linear": linear, "decay": decay, "momentum": momentum}
+
+
+PARTS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
+    "objective": OBJECTIVES,
+    "penalty": PENALTIES,
+    "constraint": CONSTRAINTS,
+    "corruption": CORRUPTIONS,
+    "regulariser": REGULARISERS,
+    "batch_layer": BATCH_LAYERS,
+    "optimiser": OPTIMISERS,
+    "schedule": SCHEDULES,
+}  # by the setting that names them
 
 
 def objective_of(text: str) -> Objective:
