@@ -21,10 +21,10 @@ def test_discrimination_is_the_papers_sum_without_the_sample_itself():
     x = torch.randn(5, 4, dtype=torch.float64)
     found = layer(x).detach()
     assert torch.equal(found[:, :4], x)
-    matrices = layer.project(x).detach().unflatten(1, (2, 3))  # [B, size, kernels]
+    matrices = layer.project(x).detach().unflatten(1, (3, 2))  # [B, kernels, size]
     for i in range(5):
         for b in range(3):
-            apart = [(matrices[i, :, b] - matrices[j, :, b]).abs().sum() for j in range(5) if j != i]
+            apart = [(matrices[i, b] - matrices[j, b]).abs().sum() for j in range(5) if j != i]
             assert found[i, 4 + b].item() == pytest.approx(sum(math.exp(-d) for d in apart), abs=1e-12)
 
 
@@ -74,7 +74,11 @@ def test_an_identical_batch_has_stddev_a_ten_thousandth():
 @pytest.mark.parametrize("layer", [MinibatchDiscrimination(3, 2, 2), MinibatchStd(2)])
 def test_a_gradient_penalty_can_be_taken_through_them(layer):
     x = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradgradcheck(layer.double(), x)
+    assert torch.autograd.gradcheck(layer.double(), x)
+    assert torch.autograd.gradgradcheck(layer, x)
+    # With and without a graph of its own the gradient is the same.
+    plain, kept = (torch.autograd.grad(layer(x)[:, 3:].square().sum(), x, create_graph=g)[0] for g in (0, 1))
+    torch.testing.assert_close(plain, kept)
 
 
 @pytest.mark.parametrize("name", NAMES)

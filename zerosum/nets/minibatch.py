@@ -6,6 +6,7 @@ sample depends on its neighbours, such a batch cannot be cut into micro-batches.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,30 @@ from zerosum.names import build_part
 from zerosum.objectives import widened
 
 __all__ = ["BATCH_LAYERS", "MinibatchDiscrimination", "MinibatchStd", "batch_layer"]
+
+
+class _Distances(torch.autograd.Function):
+    """‖a_i − b_j‖₁ of all pairs, [K, b, S], [K, B, S] → [K, b, B]; `torch.cdist` with a second derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        distances = torch.cdist(a, b, p=1.0)
+        ctx.save_for_backward(a, b, distances)
+        ctx.same = a is b
+        return distances
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None]:
+        a, b, distances = ctx.saved_tensors
+        g = grads[0].contiguous()
+        if torch.is_grad_enabled():  # a graph is wanted: operations that have one, for more memory
+            sign = (a[:, :, None] - b[:, None]).sign()
+            return torch.einsum("kij,kijs->kis", g, sign), -torch.einsum("kij,kijs->kjs", g, sign)
+        backward = torch.ops.aten._cdist_backward
+        if ctx.same:  # symmetric: half the work
+            return backward(g + g.mT, a, a, 1.0, distances), None
+        other = backward(g.mT.contiguous(), b, a, 1.0, distances.mT.contiguous())
+        return backward(g, a, b, 1.0, distances), other
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -42,11 +67,16 @@ class MinibatchDiscrimination(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         mine = widened(self.project(x))
-        everyone = processes.gather(mine) if self.training else mine
-        own, whole = (m.unflatten(1, (self.size, self.extra)).permute(1, 2, 0) for m in (mine, everyone))
-        distance = sum((a[:, :, None] - b[:, None]).abs() for a, b in zip(own, whole, strict=True))
-        closeness = torch.exp(-distance).sum(2).T - 1  # [kernels, b, B] → [b, kernels]; the 1 is j=i
+        own = self._rows(mine)
+        whole = self._rows(processes.gather(mine)) if self.training and processes.count() > 1 else own
+        distances: Tensor = _Distances.apply(own, whole)
+        closeness = torch.exp(-distances).sum(2).T - 1  # the 1 is j=i
         return torch.cat([x, closeness.to(x.dtype)], 1)
+
+    def _rows(self, m: Tensor) -> Tensor:
+        """[B, kernels · size] → [kernels, B, size]."""
+        rows: Tensor = m.unflatten(1, (self.extra, self.size)).transpose(0, 1)
+        return rows.contiguous()
 
 
 class MinibatchStd(nn.Module):
