@@ -142,6 +142,12 @@ def test_recipes_are_listed_and_explained(do: Callable[..., Said]) -> None:
     code, out, _ = do("recipes", "wgan-gp", "--json")
     facts = json.loads(out)["wgan-gp"]
     assert (facts["settings"]["critic_steps"], facts["settings"]["penalty"]) == (5, ["wgan-gp:weight=10"])
+    code, out, _ = do("parts", "batch-layer")
+    assert code == 0
+    assert "--batch-layer minibatch-stddev:group=4\n      How much the samples of a group vary" in out
+    code, out, _ = do("parts", "--json")
+    assert json.loads(out)["penalty"]["r1"]["settings"] == {"weight": 10.0, "every": 1}
+    assert "kl, reverse-kl" in do("parts")[1]
     code, _, err = do("recipes", "wgan-pg")
     assert (code, "did you mean 'wgan-gp'" in err) == (1, True)
 

@@ -97,12 +97,9 @@ def describe_recipes(name: str | None = None) -> str:
 
 def summarise_parts(setting: str | None = None) -> dict[str, Any]:
     """What each of the settings that name a part may name, JSON-ready; `setting` picks one."""
-    chosen = (
-        PARTS if setting is None else {setting: look_up(PARTS, setting.replace("-", "_"), "kind of part")}
-    )
-    return {
-        kind: {name: _part(function) for name, function in table.items()} for kind, table in chosen.items()
-    }
+    kind = (setting or "").replace("-", "_")
+    chosen = {kind: look_up(PARTS, kind, "kind of part")} if kind else PARTS
+    return {kind: {name: _part(part) for name, part in table.items()} for kind, table in chosen.items()}
 
 
 def _part(function: Callable[..., Any]) -> dict[str, Any]:
@@ -125,9 +122,7 @@ def describe_parts(setting: str | None = None) -> str:
             lines.append(f"  --{kind.replace('_', '-')} {name}{values and ':' + values}")
             lines.append(f"      {facts['summary']}")
     if setting in (None, "objective"):
-        lines.append(
-            f"\nf:name=…, the divergence, is one of {', '.join(DIVERGENCES)}, or alpha with its order"
-        )
+        lines.append(f"\nf:name=… is one of {', '.join(DIVERGENCES)}, or alpha, as in f:alpha,0.5")
     return "\n".join(lines)
 
 
