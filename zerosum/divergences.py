@@ -109,6 +109,7 @@ class Divergence:
             lambda real, fake: cost(widened(fake)) - activation(widened(real)),
             lambda real, fake: -judged(widened(fake)),
             reading=torch.sigmoid if self.logit else as_it_is,
+            signed=self.output(torch.ones(())).item() == 0,
         )
 
 

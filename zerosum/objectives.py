@@ -61,7 +61,8 @@ class Objective:
     `critic(real, fake)` and `generator(real, fake)` where `real` is None unless `paired` says that the
     generator needs D(real) too. `mixes` says that a sample's loss depends on the whole batch, which then
     may not be cut into parts. `reading` turns a logit into what D says (a probability, or the raw
-    number), for people to watch; `bounded` tells that it is a probability.
+    number), for people to watch; `bounded` tells that it is a probability. `signed` says that a positive
+    logit speaks for real, a negative one for fake, which adaptive augmentation counts.
 
     >>> game = non_saturating()
     >>> game.critic(torch.zeros(1), torch.zeros(1))  # 2 log 2, at D = ½
@@ -73,6 +74,7 @@ class Objective:
     paired: bool = False
     mixes: bool = False
     reading: Callable[[Tensor], Tensor] = torch.sigmoid
+    signed: bool = True
 
     @property
     def bounded(self) -> bool:
@@ -172,6 +174,7 @@ def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Objective:
         lambda real, fake: 0.5 * (widened(real) - b).square() + 0.5 * (widened(fake) - a).square(),
         lambda real, fake: 0.5 * (widened(fake) - c).square(),
         reading=as_it_is,
+        signed=a + b == 0,
     )
 
 
@@ -203,4 +206,5 @@ def wasserstein() -> Objective:
         lambda real, fake: widened(fake) - widened(real),
         lambda real, fake: -widened(fake),
         reading=as_it_is,
+        signed=False,
     )

@@ -34,7 +34,7 @@ def _objective(critic: Callable[[Tensor, Tensor], Tensor], mixes: bool) -> Objec
             raise ValueError("a relativistic generator needs the critic's logits of real samples, not None")
         return critic(fake, real)
 
-    return Objective(critic, generator, paired=True, mixes=mixes, reading=as_it_is)
+    return Objective(critic, generator, paired=True, mixes=mixes, reading=as_it_is, signed=False)
 
 
 def relativistic(form: Form = "non-saturating") -> Objective:

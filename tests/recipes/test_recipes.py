@@ -124,7 +124,11 @@ def test_points_go_with_the_perceptrons_alone() -> None:
     [
         ("wgan-gp", {"critic_norm": "batch"}, r"penalty wgan-gp needs .* --critic-norm layer or none"),
         ("dcgan", {"penalty": ("r1",)}, r"penalty r1 needs .* --critic-norm layer or none"),
-        ("dcgan", {"critic_steps": 0}, "critic_steps must be at least 1, not 0"),
+        ("dcgan", {"corruption": ("ada",), "objective": "wasserstein"}, "a sign says nothing: choose"),
+        ("dcgan", {"corruption": ("ada",), "objective": "least-squares"}, "a sign says nothing: choose"),
+        ("dcgan", {"corruption": ("ada",), "objective": "f:kl"}, "a sign says nothing: choose"),
+        ("dcgan", {"corruption": ("ada",), "objective": "relativistic"}, "a sign says nothing: choose"),
+        ("dcgan", {"critic_steps": 0}, "--critic-steps must be at least 1, not 0"),
         ("dcgan", {"first": "generator", "fakes": "shared"}, "choose --fakes fresh"),
         ("dcgan", {"kernel": 1}, "--kernel must be 2 to 9, not 1"),
         ("dcgan", {"lr": 0.0}, "--lr must be positive, not 0"),

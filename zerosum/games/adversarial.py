@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from zerosum.constraints import Constraint
 from zerosum.corruptions import Corruption
 from zerosum.draws import Latent
-from zerosum.games.fitting import mixes_batch, refuse_batch_norm, refuse_sigmoid, refuse_twice
+from zerosum.games.fitting import (
+    mixes_batch,
+    refuse_batch_norm,
+    refuse_sigmoid,
+    refuse_twice,
+    refuse_unsigned,
+)
 from zerosum.games.game import Batch, Clock, Game, Terms, Turn
 from zerosum.games.packing import packed, packs_of, unpacked
 from zerosum.games.pooled import pooled
@@ -100,6 +106,7 @@ class Adversarial(Game):
             )
         refuse_sigmoid(critic)
         refuse_batch_norm(critic, penalties)
+        refuse_unsigned(objective, corruptions)
         refuse_twice([*(penalty.name for penalty in penalties), *(part.name for part in regularisers)])
         self.generator, self.critic = generator, critic
         self.latent, self.objective = latent, objective

@@ -5,9 +5,18 @@ from collections.abc import Iterable, Sequence
 
 from torch import nn
 
+from zerosum.corruptions import Corruption
+from zerosum.objectives import Objective
 from zerosum.penalties import Penalty
 
-__all__ = ["has_batch_norm", "mixes_batch", "refuse_batch_norm", "refuse_sigmoid", "refuse_twice"]
+__all__ = [
+    "has_batch_norm",
+    "mixes_batch",
+    "refuse_batch_norm",
+    "refuse_sigmoid",
+    "refuse_twice",
+    "refuse_unsigned",
+]
 
 _BATCH_NORM = nn.modules.batchnorm._BatchNorm
 _SHAPES = (nn.Flatten, nn.Unflatten, nn.Identity)
@@ -59,6 +68,15 @@ def refuse_sigmoid(critic: nn.Module) -> None:
         raise ValueError(
             f"the critic ends in a {type(leaves[-1]).__name__}, and must give logits: remove that layer. "
             "The objectives that have a sigmoid bring it; Wasserstein, hinge and least squares have none"
+        )
+
+
+def refuse_unsigned(objective: Objective, corruptions: Iterable[Corruption]) -> None:
+    """Raise ValueError for a corruption that adapts to the logits' sign where the sign says nothing."""
+    if not objective.signed and any(corruption.adaptive for corruption in corruptions):
+        raise ValueError(
+            "--corruption ada counts the signs of D(real), and with this objective a sign says nothing: "
+            "choose non-saturating, hinge or least-squares:a=-1,b=1,c=0, or --corruption augment"
         )
 
 
