@@ -16,6 +16,7 @@ from zerosum.lab import (
     optimal,
     saturation,
     smoothing,
+    spectral,
     supports,
     topology,
     two_bumps,
@@ -36,6 +37,7 @@ _ALL: tuple[Experiment, ...] = (
     lines.CONSTANT_DIVERGENCES,  # 9
     topology.TOPOLOGY,  # 10
     duality.DUALITY,  # 11
+    spectral.SPECTRAL_NORM,  # 13
     smoothing.SLOW_LEARNING,  # 14
     information.MUTUAL_INFORMATION,  # 16
     ipm_pair.INTEGRAL_METRICS,  # 17
