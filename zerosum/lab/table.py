@@ -8,6 +8,7 @@ from zerosum.lab import (
     divergence_table,
     duality,
     dynamics,
+    generalisation,
     information,
     ipm_pair,
     likelihood,
@@ -42,6 +43,7 @@ _ALL: tuple[Experiment, ...] = (
     information.MUTUAL_INFORMATION,  # 16
     ipm_pair.INTEGRAL_METRICS,  # 17
     memorisation.MEMORISATION,  # 18
+    generalisation.GENERALISATION,  # 20
     dynamics.SADDLE_POINT,  # 21
     saturation.SATURATION,  # 22
 )
