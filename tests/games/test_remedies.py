@@ -26,8 +26,6 @@ REAL = Points().points[:BATCH]
 class Shift(Corruption):
     """x + `by`, and a record of all calls."""
 
-    adaptive = True
-
     def __init__(self, by: float) -> None:
         super().__init__()
         self.by, self.calls, self.adapted = by, [], []
@@ -36,6 +34,10 @@ class Shift(Corruption):
     def forward(self, x: Tensor, draw: Draws, purpose: str, images: int) -> Tensor:
         self.calls.append((purpose.split("/")[0], images, len(draw), draw.turn))
         return x + self.by
+
+
+class Adapting(Shift):
+    adaptive = True
 
     def adapt(self, real_sign: Tensor, images: int) -> None:
         self.adapted.append((float(real_sign), images))
@@ -77,7 +79,7 @@ def test_corruptions_know_how_far_training_is_and_draw_apart():
 
 
 def test_a_corruption_adapts_once_a_step_to_the_sign_of_real():
-    shift = Shift(0.0)
+    shift = Adapting(0.0)
     generator, critic = nets()
     game = Adversarial(generator, critic, LATENT, hinge(), corruptions=[shift], critic_steps=2)
     signs: list[float] = []
