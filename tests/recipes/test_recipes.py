@@ -74,7 +74,7 @@ PAIRS = [
     *({"pack": 2, "objective": objective} for objective in ("relativistic", "relativistic-average")),
     {"pack": 2, "penalty": ("r1",), "batch_layer": "minibatch-stddev", "corruption": ("instance-noise",)},
     {"unroll": 2, "objective": "relativistic", "penalty": ("r2",), "constraint": "spectral-norm"},
-    {"feature_matching": 1.0, "penalty": ("dragan",), "norm": "virtual"},
+    {"feature_matching": 1.0, "penalty": ("dragan",), "norm": "virtual", "critic_norm": "virtual"},
 ]
 
 
@@ -84,6 +84,8 @@ def test_every_part_goes_with_every_other(settings: dict[str, Any]) -> None:
         made = small.system(
             "dcgan", **{"critic_norm": "layer", "critic_steps": 2, "first": first, **settings}
         )
+        if made.begin:
+            made.begin(torch.randn(16, 1, 8, 8))
         state = small.play(made, small.source(), small.state(made), 32)
         assert state.clock == Clock(2, 32)
 

@@ -5,9 +5,12 @@ Each setting is explained once for all recipes, in `zerosum.recipes.glossary`.
 
 from typing import Literal
 
-from zerosum.draws import Latent
+from torch import Tensor
+
+from zerosum.draws import Draws, Latent
 from zerosum.nets.dcgan import DCGANCritic, DCGANGenerator
 from zerosum.nets.mlp import MLPCritic, MLPGenerator
+from zerosum.nets.virtual import REFERENCE
 from zerosum.recipes.duel import Rules, duel
 from zerosum.recipes.system import System
 
@@ -132,7 +135,12 @@ def _convolutional(
     critic = DCGANCritic(
         _image(packed(shape, rules)), width=width, kernel=kernel, norm=critic_norm, batch_layer=batch_layer
     )
-    return duel(generator, critic, latent, rules)
+
+    def begin(real: Tensor) -> None:
+        critic.refer_to(real)
+        generator.refer_to(latent(Draws(stop=REFERENCE)))
+
+    return duel(generator, critic, latent, rules, begin=begin)
 
 
 def _image(shape: tuple[int, ...]) -> tuple[int, int, int]:
