@@ -130,6 +130,7 @@ def test_points_go_with_the_perceptrons_alone() -> None:
         ("dcgan", {"corruption": ("ada",), "objective": "least-squares"}, "a sign says nothing: choose"),
         ("dcgan", {"corruption": ("ada",), "objective": "f:kl"}, "a sign says nothing: choose"),
         ("dcgan", {"corruption": ("ada",), "objective": "relativistic"}, "a sign says nothing: choose"),
+        ("dcgan", {"pack": 3}, "--pack 3: --batch must be a multiple of it, and 128 is not"),
         ("dcgan", {"critic_steps": 0}, "--critic-steps must be at least 1, not 0"),
         ("dcgan", {"first": "generator", "fakes": "shared"}, "choose --fakes fresh"),
         ("dcgan", {"kernel": 1}, "--kernel must be 2 to 9, not 1"),

@@ -70,6 +70,8 @@ def duel(
     >>> sorted(duel(*nets, Latent(4), rules).optimisers)
     ['critic', 'generator']
     """
+    if rules.pack > 0 and rules.batch % rules.pack:
+        raise ValueError(f"--pack {rules.pack}: --batch must be a multiple of it, and {rules.batch} is not")
     rates = {"generator": rules.lr, "critic": rules.lr if rules.critic_lr is None else rules.critic_lr}
     constraint = constraint_of(rules.constraint)
     if constraint:  # before the optimiser is made: it may replace parameters
