@@ -71,6 +71,8 @@ def test_a_larger_critic_learns_more_of_a_smaller_sample():
     assert small[1] < small[0]
     assert small[0] < large[0] <= math.log(2)
     assert large[1] < large[0]
+    _, (untrained,) = memorised((16,), 4, 0, random(5))
+    assert untrained == pytest.approx(0, abs=0.1)
 
 
 @pytest.mark.parametrize("dimension", [2, 20])

@@ -96,7 +96,12 @@ def test_regrets_away_from_it():
     with torch.no_grad():
         for weight, value in zip(mixed.nets.weights, (0.1, 0.01, 0.5), strict=True):
             weight.fill_(value)  # D rises with x: the best answer is the rightmost
-    assert regrets(mixed).generator > 0.01
+    found, d = regrets(mixed), torch.sigmoid(mixed.judge(X[:, None].float())[0].double()).detach()
+    p, q = log_target().exp(), log_normal(2.0, STD, X).exp()
+    assert found.value == pytest.approx(integrate(p * d.log() + q * (1 - d).log(), X), abs=1e-6)
+    best = log_normal(4.0, STD, X).exp()
+    assert found.generator == pytest.approx(integrate((q - best) * (1 - d).log(), X), abs=1e-6)
+    assert found.generator > 0.01
 
 
 def test_a_mixture_comes_to_an_approximate_equilibrium_and_one_generator_does_not():
