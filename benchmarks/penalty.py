@@ -3,7 +3,7 @@
 A step judges real and fake, takes WGAN-GP's penalty between them, goes backward once, and moves Adam.
 The critics are of WGAN-GP's kind for 32×32 images, without normalisation: DCGAN (three 5×5 stride-2
 convolutions, LeakyReLU, 64 to 256 feature maps) and a ResNet (four residual blocks of 128 feature maps
-with ReLU, average pooling and 1×1 shortcuts). Both run channels_last with fused Adam.
+with ReLU, pooling folded into convolutions, and 1×1 shortcuts). Both run channels_last with fused Adam.
 
     python -m benchmarks.penalty [--json] [--rounds N] [--batch 64] [--precision fp32] [--device cpu]
 """
@@ -12,12 +12,12 @@ import argparse
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.rounds import interleave, report
 from zerosum.draws import Draws
 from zerosum.nets.dcgan import DCGANCritic
+from zerosum.nets.resnet import ResNetCritic
 from zerosum.objectives import wasserstein, widened
 from zerosum.penalties import Critic, wgan_gp
 
@@ -28,45 +28,10 @@ SIZE = 32
 TakePenalty = Callable[[Critic, Tensor, Tensor, Draws], Tensor]
 
 
-class Block(nn.Module):
-    """x ↦ shortcut(x) + conv(relu(conv(relu(x)))), both halved by averages where `halve`."""
-
-    def __init__(self, c_in: int, c_out: int, *, halve: bool, first: bool = False) -> None:
-        super().__init__()
-        self.halve, self.first = halve, first
-        self.one, self.two = nn.Conv2d(c_in, c_out, 3, padding=1), nn.Conv2d(c_out, c_out, 3, padding=1)
-        self.shortcut = nn.Conv2d(c_in, c_out, 1) if halve else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        h: Tensor = self.two(F.relu(self.one(x if self.first else F.relu(x))))
-        if not self.halve:
-            return x + h
-        side: Tensor = self.shortcut(F.avg_pool2d(x, 2))  # a 1×1 convolution commutes with the average
-        return side + F.avg_pool2d(h, 2)
-
-
-class ResNetCritic(nn.Module):
-    """Images [B, 3, 32, 32] → logits [B]."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(
-            Block(3, width, halve=True, first=True),
-            Block(width, width, halve=True),
-            Block(width, width, halve=False),
-            Block(width, width, halve=False),
-        )
-        self.judge = nn.Linear(width, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.judge(F.relu(self.blocks(x)).mean((2, 3))).squeeze(1)
-        return logits
-
-
 def critic_of(name: str, width: int) -> nn.Module:
     """The critic "dcgan" or "resnet"."""
     if name == "resnet":
-        return ResNetCritic(width)
+        return ResNetCritic((3, SIZE, SIZE), width=width, pooling="mean")
     return DCGANCritic((3, SIZE, SIZE), width=width, kernel=5, norm="none")
 
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from benchmarks.penalty import ResNetCritic
 from zerosum.closed import Closed, _one_product, _Sliding
 from zerosum.constraints import spectral_norm
 from zerosum.nets.dcgan import DCGANCritic
 from zerosum.nets.mlp import MLPCritic
+from zerosum.nets.resnet import ResNetCritic
 
 SHAPE = (3, 32, 32)
 
@@ -83,7 +83,8 @@ class Residual(nn.Module):
 CLOSED: dict[str, Callable[[], nn.Module]] = {
     "mlp": lambda: MLPCritic(SHAPE, hidden=(16, 12), pieces=1, bound=None),
     "dcgan": lambda: DCGANCritic(SHAPE, width=4, norm="none"),
-    "resnet": lambda: ResNetCritic(4),
+    "resnet": lambda: ResNetCritic(SHAPE, width=4, pooling="mean"),
+    "plain resnet": lambda: ResNetCritic(SHAPE, width=4, pooling="mean", folded=False),
     "spectral norm": normed,
     "transposed": upwards,
     "volumes": volumes,

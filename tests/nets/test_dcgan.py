@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from zerosum.nets.dcgan import DCGANCritic, DCGANGenerator, norm_layer
+from zerosum.nets.dcgan import DCGANCritic, DCGANGenerator
+from zerosum.nets.norms import norm_layer
 
 sides = st.integers(8, 512)
 NORMS = ["batch", "layer", "virtual", "none"]

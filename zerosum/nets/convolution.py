@@ -4,16 +4,23 @@ Parameters, state dict and results (up to rounding) are those of PyTorch's layer
 PyTorch's layers. See `zerosum.closed`.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
 from zerosum.closed import FEW_PIXELS, Closed
 
-__all__ = ["Conv2d", "ConvTranspose2d"]
+__all__ = ["Conv2d", "ConvTranspose2d", "closed_where_small"]
 
 
-def _worth_it(layer: nn.Module, x: Tensor, pixels: int) -> bool:
-    return (
+def closed_where_small(layer: nn.Module, x: Tensor, pixels: int) -> AbstractContextManager[object]:
+    """The region for a strided convolution whose smaller maps have `pixels`: closed if that is the faster.
+
+    >>> closed_where_small(nn.Conv2d(3, 8, 4, 2, 1), torch.zeros(2, 3, 8, 8), 16)  # not under autocast
+    <contextlib.nullcontext object at ...>
+    """
+    worth_it = (
         pixels <= FEW_PIXELS
         and x.device.type == "cpu"
         and torch.is_grad_enabled()
@@ -21,6 +28,7 @@ def _worth_it(layer: nn.Module, x: Tensor, pixels: int) -> bool:
         and torch.get_autocast_dtype("cpu") is torch.bfloat16
         and any(parameter.requires_grad for parameter in layer.parameters())
     )
+    return Closed() if worth_it else nullcontext()
 
 
 class Conv2d(nn.Conv2d):
@@ -32,9 +40,7 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         pixels = (input.shape[-2] // self.stride[0]) * (input.shape[-1] // self.stride[1])
-        if not _worth_it(self, input, pixels):
-            return super().forward(input)
-        with Closed():
+        with closed_where_small(self, input, pixels):
             return super().forward(input)
 
 
@@ -46,7 +52,5 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     """
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if not _worth_it(self, input, input.shape[-2] * input.shape[-1]):
-            return super().forward(input, output_size)
-        with Closed():
+        with closed_where_small(self, input, input.shape[-2] * input.shape[-1]):
             return super().forward(input, output_size)

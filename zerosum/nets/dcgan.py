@@ -12,32 +12,11 @@ from torch import Tensor, nn
 
 from zerosum.nets.convolution import Conv2d, ConvTranspose2d
 from zerosum.nets.minibatch import batch_layer as batch_layer_of
+from zerosum.nets.norms import norm_layer, takes_bias
 from zerosum.nets.plan import Stage, stages
 from zerosum.nets.virtual import REFERENCE, Reference, VirtualBatchNorm
 
-__all__ = ["DCGANCritic", "DCGANGenerator", "norm_layer"]
-
-
-def norm_layer(name: str, channels: int) -> nn.Module:
-    """The normalisation `name` for `channels` feature maps: batch, layer (over C, H and W), virtual, none.
-
-    >>> norm_layer("layer", 8)  # doctest: +ELLIPSIS
-    GroupNorm(1, 8, ...)
-    """
-    if name == "batch":
-        return nn.BatchNorm2d(channels)
-    if name == "layer":
-        return nn.GroupNorm(1, channels)
-    if name == "virtual":
-        return VirtualBatchNorm(channels)
-    if name == "none":
-        return nn.Identity()
-    raise ValueError(f"norm must be batch, layer, virtual or none, not {name!r}")
-
-
-def _takes_bias(norm: str) -> bool:
-    # A bias before batch norm has no effect, and Adam would amplify the noise of its zero gradient.
-    return norm not in ("batch", "virtual")
+__all__ = ["DCGANCritic", "DCGANGenerator"]
 
 
 def _channels(width: int, plan: list[Stage]) -> list[int]:
@@ -98,7 +77,7 @@ class DCGANGenerator(nn.Module):
         super().__init__()
         plan = stages(shape[1:])
         channels = _channels(width, plan)
-        bias = _takes_bias(norm)
+        bias = takes_bias(norm)
         self.base = (channels[-1], *plan[-1].inner)
         self.project = nn.Linear(latent, prod(self.base), bias=bias)
         layers: list[nn.Module] = [norm_layer(norm, channels[-1]), nn.ReLU(inplace=True)]
@@ -153,7 +132,7 @@ class DCGANCritic(nn.Module):
         layers: list[nn.Module] = [_down(plan[0], shape[0], channels[0], kernel, True)]
         layers += [nn.LeakyReLU(0.2, inplace=True)]
         for i in range(1, len(plan)):
-            layers += [_down(plan[i], channels[i - 1], channels[i], kernel, _takes_bias(norm))]
+            layers += [_down(plan[i], channels[i - 1], channels[i], kernel, takes_bias(norm))]
             layers += [norm_layer(norm, channels[i]), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
         mix, features = batch_layer_of(batch_layer, channels[-1] * prod(plan[-1].inner))

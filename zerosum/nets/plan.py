@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-__all__ = ["Stage", "stages"]
+__all__ = ["Stage", "even_halvings", "stages"]
 
 
 class Stage(NamedTuple):
@@ -24,9 +24,7 @@ def stages(size: tuple[int, int], smallest: int = 4) -> list[Stage]:
     >>> [stage.inner for stage in stages((28, 60))]
     [(14, 30), (7, 15), (4, 8), (4, 4)]
     """
-    for name, side in zip(("height", "width"), size, strict=True):
-        if not 8 <= side <= 512:
-            raise ValueError(f"an image's {name} must be 8 to 512 pixels, not {side}: choose another --size")
+    _refuse_sides(size)
     out: list[Stage] = []
     outer = size
     while True:
@@ -36,3 +34,40 @@ def stages(size: tuple[int, int], smallest: int = 4) -> list[Stage]:
         inner = (-(-outer[0] // stride[0]), -(-outer[1] // stride[1]))
         out.append(Stage(outer, inner, (stride[0], stride[1])))
         outer = inner
+
+
+def even_halvings(size: tuple[int, int], smallest: int = 4) -> int:
+    """How often both sides of `size` (height, width) are halved without rest.
+
+    That is, until the shorter is `smallest` to 2·`smallest` − 1. Raises ValueError with the nearest
+    sizes that can be halved so; sides of 8 to 512 are served.
+
+    >>> even_halvings((64, 64)), even_halvings((28, 40))
+    (4, 2)
+    >>> even_halvings((30, 30))
+    Traceback (most recent call last):
+    ValueError: images of 30×30 do not halve evenly 2 times: choose --size 28 or 32
+    """
+    _refuse_sides(size)
+    k = _halvings(size, smallest)
+    if all(side % 2**k == 0 for side in size):
+        return k
+    below = tuple(side >> k << k for side in size)
+    above = size
+    while any(side % 2 ** _halvings(above, smallest) for side in above):
+        step = 2 ** _halvings(above, smallest)
+        above = (-(-above[0] // step) * step, -(-above[1] // step) * step)
+    near = (f"{h}" if h == w and size[0] == size[1] else f"{h}x{w}" for h, w in (below, above))
+    raise ValueError(
+        f"images of {size[0]}×{size[1]} do not halve evenly {k} times: choose --size {' or '.join(near)}"
+    )
+
+
+def _halvings(size: tuple[int, int], smallest: int) -> int:
+    return (min(size) // smallest).bit_length() - 1
+
+
+def _refuse_sides(size: tuple[int, int]) -> None:
+    for name, side in zip(("height", "width"), size, strict=True):
+        if not 8 <= side <= 512:
+            raise ValueError(f"an image's {name} must be 8 to 512 pixels, not {side}: choose another --size")
