@@ -108,7 +108,7 @@ RECIPES: Mapping[str, Recipe] = {
             "gan",
             gan,
             "Goodfellow et al. 2014, Generative Adversarial Nets, arXiv:1406.2661",
-            {"small": {"hidden": (256, 256), "critic_hidden": (64, 64), "images": 1_000_000}},
+            {"small": {"hidden": (256, 256), "critic_hidden": (64, 64), "images": 3_000_000}},
         ),
         Recipe(
             "dcgan",
