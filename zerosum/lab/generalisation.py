@@ -138,7 +138,7 @@ def _run(settings: Settings) -> Result:
         **{f"of {size} samples": [found[k] for _, found in learnt] for k, size in enumerate(SIZES)},
     }
     settings.advance(0.5)
-    rounds = 300 if settings.quick else 450
+    rounds = 240 if settings.quick else 450
     played: dict[str, MixtureGame] = {}
     history: dict[str, list[float]] = {}
     times = list(range(10, rounds + 1, 10))
