@@ -216,7 +216,7 @@ def _says(
         f"slowly, so σ̂ follows them, {100 * statistics.median(normed['error']):.1f} % off in the median over "
         f"{normed['step'][-1]} steps; it lags, by up to {100 * max(normed['error']):.1f} %, in the "
         "square layer, whose leading singular values lie close and change places. Third, the slope found on "
-        f"a fine grid against the product of the layers' σ. The plain critic reaches {plain['slope'][-1]:.3g} "
+        f"a fine grid against the product of the layers' σ: {plain['slope'][-1]:.3g} in the plain critic, "
         "under a bound of "
         f"{plain['product'][-1]:.3g}: the product is a bound, and a loose one. With spectral norm the bound "
         f"is {normed['product'][-1]:.3f} (over 1 by σ̂'s error) and the slope {normed['slope'][-1]:.3f}. "

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from zerosum.lab import (
+    clipping,
     convergence,
     costs,
     divergence_table,
@@ -38,6 +39,7 @@ _ALL: tuple[Experiment, ...] = (
     lines.CONSTANT_DIVERGENCES,  # 9
     topology.TOPOLOGY,  # 10
     duality.DUALITY,  # 11
+    clipping.CLIPPING,  # 12
     spectral.SPECTRAL_NORM,  # 13
     smoothing.SLOW_LEARNING,  # 14
     information.MUTUAL_INFORMATION,  # 16
