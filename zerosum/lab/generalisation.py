@@ -16,7 +16,7 @@ from zerosum.objectives import minimax
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["GENERALISATION", "linear_distance", "net_distance", "tanh_mean", "transport_floor"]
+__all__ = ["GENERALISATION", "linear_distance", "memorised", "net_distance", "tanh_mean", "transport_floor"]
 
 SIZES = (32, 128, 512)  # of the samples that critics try to tell from fresh draws
 GAMES = {  # how many generators, how many critics
@@ -42,9 +42,9 @@ def tanh_mean(slope: Tensor, bias: Tensor) -> Tensor:
 def net_distance(x: Tensor, restarts: int, steps: int, random: torch.Generator) -> float:
     """sup |E_μ f − mean f(xᵢ)| over two-layer nets f = Σ aₖ tanh(wₖ·x + bₖ), Σ|aₖ| ≤ 1, ‖wₖ‖ ≤ 2.
 
-    μ = N(0, I), of which x [m, d] is a sample. A sum with such weights is an average, so one unit attains
-    the supremum; it is sought by Adam from random starts, which can only fall short. The expectation
-    over μ is exact.
+    μ = N(0, I), of which x [m, d] is a sample (Arora et al. 2017, definition 2). A sum with such weights
+    is an average, so one unit attains the supremum; it is sought by Adam from random starts, which can
+    only fall short. The expectation over μ is exact.
     """
     directions = torch.randn(restarts, x.shape[1], generator=random, dtype=x.dtype)
     weight = SLOPE * directions / directions.norm(dim=1, keepdim=True)
@@ -215,9 +215,8 @@ def _draw(figure: "Figure", numbers: dict[str, Any], played: dict[str, MixtureGa
     for size, dash in zip(SIZES, ("o-", "o--", "o:"), strict=True):
         bounds = learnt[f"of {size} samples"]
         second.plot(learnt["parameters"], bounds, dash, color=CRITIC)
-        second.annotate(
-            f"m = {size}", (learnt["parameters"][0], bounds[0]), (0, 7), textcoords="offset points"
-        )
+        place = learnt["parameters"][1], bounds[1]
+        second.annotate(f"m = {size}", place, (-5, 6), textcoords="offset points", ha="right")
     second.set(title="JSD as a trained critic finds it, d = 10", xlabel="the critic's parameters")
     second.set(ylabel="JSD ≥, nats", xscale="log", ylim=(0, 0.77))
     third.fill_between(X, log_target().exp(), color=REAL, alpha=0.25, linewidth=0, label="target")
