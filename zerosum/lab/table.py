@@ -16,6 +16,7 @@ from zerosum.lab import (
     lines,
     memorisation,
     optimal,
+    ring,
     saturation,
     smoothing,
     spectral,
@@ -42,6 +43,7 @@ _ALL: tuple[Experiment, ...] = (
     clipping.CLIPPING,  # 12
     spectral.SPECTRAL_NORM,  # 13
     smoothing.SLOW_LEARNING,  # 14
+    ring.MODE_COLLAPSE,  # 15
     information.MUTUAL_INFORMATION,  # 16
     ipm_pair.INTEGRAL_METRICS,  # 17
     memorisation.MEMORISATION,  # 18
