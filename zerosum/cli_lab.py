@@ -27,7 +27,8 @@ def run_experiments(names: Sequence[str], out: Path, settings: Settings) -> None
     """Run experiments by name, or "all", each with its files in `out` as soon as it ends.
 
     Prints each one's paragraph and figure; after all of them, the gallery, also of what a Ctrl-C left.
-    Raises ValueError for an unknown name before any of them runs.
+    Of all, one that cannot run (its data are missing) does not keep the others from it. Raises ValueError
+    for an unknown name before any of them runs, and at the end for those that could not.
     """
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -46,6 +47,7 @@ def run_experiments(names: Sequence[str], out: Path, settings: Settings) -> None
         console=people,
         disable=not people.is_terminal,
     )
+    failed: dict[str, str] = {}
     with bar:
         task = bar.add_task("lab", total=len(chosen))
 
@@ -55,7 +57,13 @@ def run_experiments(names: Sequence[str], out: Path, settings: Settings) -> None
         try:
             for done, name in enumerate(chosen):
                 bar.update(task, description=f"{done + 1}/{len(chosen)} {name}", completed=done)
-                result = perform(EXPERIMENTS[name], replace(settings, advance=advance), out)
+                try:
+                    result = perform(EXPERIMENTS[name], replace(settings, advance=advance), out)
+                except (ValueError, OSError) as error:
+                    if not everything:
+                        raise
+                    failed[name] = str(error)  # the others are still worth having
+                    continue
                 slip = EXPERIMENTS[name].slip
                 if not everything:
                     print(result.says, *([f"On the slide: {slip}"] if slip else []), sep="\n\n")
@@ -64,3 +72,5 @@ def run_experiments(names: Sequence[str], out: Path, settings: Settings) -> None
         finally:
             if everything:
                 print(write_gallery(out))
+    if failed:
+        raise ValueError("; ".join(f"{name} could not run: {why}" for name, why in failed.items()))

@@ -165,6 +165,18 @@ def test_an_interruption_keeps_what_was_finished(tmp_path, table, monkeypatch, c
     assert "Not run: 9 other." in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
+def test_one_that_cannot_run_does_not_keep_the_others_from_it(tmp_path, table, monkeypatch, capsys):
+    def fail(settings: Settings) -> Result:
+        raise ValueError("its digits are missing: install them")
+
+    two = {"small": replace(SMALL, name="small", run=fail), "other": replace(SMALL, name="other", number=9)}
+    monkeypatch.setattr(cli_lab, "EXPERIMENTS", two)
+    code, _, err = said(["lab", "all", "--out", str(tmp_path)], capsys)
+    assert (code, (tmp_path / "other.json").exists()) == (1, True)
+    assert "small could not run: its digits are missing: install them" in err
+    assert said(["lab", "small", "--out", str(tmp_path)], capsys)[0] == 1
+
+
 def test_an_unknown_name_is_answered_with_the_nearest_before_anything_runs(tmp_path, table, capsys):
     code, _, err = said(["lab", "small", "othr", "--out", str(tmp_path / "new")], capsys)
     assert code == 1
