@@ -38,6 +38,7 @@ EXACT: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "layer norm": ("dcgan", {**PLAIN, "critic_norm": "layer", "penalty": R1}, {}),
     "wgan-gp": ("wgan-gp", {**PLAIN, "critic_norm": "layer"}, {}),
     "spectral norm": ("dcgan", {**PLAIN, "constraint": "spectral-norm"}, {}),
+    "residual": ("wgan-gp-resnet", {**PLAIN, "batch": 7}, {"micro": 3}),
     "shared fakes": ("dcgan", {**PLAIN, "fakes": "shared"}, {}),
     "generator first": ("dcgan", {**PLAIN, "first": "generator"}, {}),
     "uneven": ("dcgan", {**PLAIN, "batch": 7, "penalty": R1}, {}),

@@ -21,6 +21,8 @@ from zerosum.training.state import Average, State
 TINY: Mapping[str, Mapping[str, Any]] = {
     "dcgan": {"latent": 4, "width": 2, "kernel": 3, "batch": 8},
     "wgan-gp": {"latent": 4, "width": 2, "kernel": 3, "batch": 8, "critic_steps": 2},
+    "wgan-gp-resnet": {"latent": 4, "width": 2, "critic_width": 2, "batch": 8, "critic_steps": 2},
+    "sngan": {"latent": 4, "width": 2, "critic_width": 2, "batch": 8, "critic_steps": 2},
     "gan": {"latent": 4, "hidden": (8,), "critic_hidden": (6,), "pieces": 2, "batch": 8},
 }
 

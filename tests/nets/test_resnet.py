@@ -189,7 +189,7 @@ def test_what_cannot_be_built_is_refused_with_advice(make):
     for setting, message in (
         ({"norm": "virtual"}, "no virtual batch norm: choose batch, layer or none"),
         ({"norm": "instance"}, "batch, layer, virtual or none"),
-        ({"growth": 0}, "--width and --growth must be at least 1, not .* and 0"),
+        ({"growth": 0}, "--growth must be at least 1, not width=.*, growth=0"),
     ):
         with pytest.raises(ValueError, match=message):
             make((3, 32, 32), **setting)

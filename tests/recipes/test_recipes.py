@@ -58,6 +58,30 @@ def test_the_paper_s_settings() -> None:
     assert [(p.name, p.weight) for p in wgan.game.penalties] == [("wgan-gp", 10.0)]
 
 
+def test_the_papers_settings_on_cifar() -> None:
+    """Gulrajani 2017 and Miyato 2018, appendices: 100,000 generator steps on five critic turns with 64."""
+    wgan, sngan = (RECIPES[name].build((3, 32, 32)) for name in ("wgan-gp-resnet", "sngan"))
+    for made in (wgan, sngan):
+        assert made.images == 100_000 * made.batch * made.game.critic_steps
+        for optimiser in made.optimisers.values():
+            (group,) = optimiser.param_groups
+            assert (made.batch, group["lr"], group["betas"]) == (64, 2e-4, (0, 0.9))
+        assert made.game.critic_steps == 5
+        assert made.game.critic.judge.in_features == 128
+    assert [(p.name, p.weight) for p in wgan.game.penalties] == [("wgan-gp", 10.0)]
+    assert wgan.game.constraint is None
+    assert wgan.schedules["critic"](Clock(0, 16_000_000)) == {"lr": 1e-4}
+    assert wgan.game.generator.project.out_features == 4 * 4 * 128
+    assert wgan.game.critic.pooling == "mean"
+    assert sngan.game.constraint
+    assert sngan.game.constraint.name == "spectral-norm"
+    assert sngan.game.objective.critic(torch.tensor([0.5]), torch.tensor([-2.0])) == 0.5, "hinge"
+    assert not sngan.game.penalties
+    assert not sngan.schedules
+    assert sngan.game.generator.project.out_features == 4 * 4 * 256
+    assert sngan.game.critic.pooling == "sum"
+
+
 def _named(table: Mapping[str, Any], needs: Mapping[str, str]) -> list[str]:
     return [needs.get(name, name) for name in table]
 
@@ -102,8 +126,16 @@ def test_every_recipe_trains_with_every_optimiser_and_moves_both_players(recipe:
     assert moved == {"critic", "generator"}
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 17), (8, 48, 80), (2, 8, 512), (1, 130, 8)])
-@pytest.mark.parametrize("recipe", RECIPES)
+SHAPES = [(1, 8, 8), (8, 48, 80), (2, 8, 512), (1, 130, 8)]
+UNEVEN = (3, 9, 17)
+RESIDUAL = ("wgan-gp-resnet", "sngan")
+BUILT = [
+    *((recipe, shape) for recipe in RECIPES for shape in SHAPES),
+    *((recipe, UNEVEN) for recipe in RECIPES if recipe not in RESIDUAL),
+]
+
+
+@pytest.mark.parametrize(("recipe", "shape"), BUILT)
 def test_every_size_and_number_of_channels_builds_and_runs(recipe: str, shape: tuple[int, int, int]) -> None:
     made = RECIPES[recipe].build(shape, {**small.TINY[recipe], "latent": 3})
     generator, critic = made.game.generator, made.game.critic
@@ -113,10 +145,16 @@ def test_every_size_and_number_of_channels_builds_and_runs(recipe: str, shape: t
     assert critic(fake).shape == (2,)
 
 
+@pytest.mark.parametrize("recipe", RESIDUAL)
+def test_residual_nets_refuse_a_size_that_does_not_halve_evenly_and_name_those_near(recipe: str) -> None:
+    with pytest.raises(ValueError, match="choose --size 8x16 or 10x18"):
+        RECIPES[recipe].build(UNEVEN)
+
+
 def test_points_go_with_the_perceptrons_alone() -> None:
     made = RECIPES["gan"].build((2,), {"latent": 3, "hidden": (4,), "critic_hidden": (4,)})
     assert made.game.generator(torch.zeros(5, 3)).shape == (5, 2)
-    for recipe in ("dcgan", "wgan-gp"):
+    for recipe in ("dcgan", "wgan-gp", *RESIDUAL):
         with pytest.raises(ValueError, match=f"{recipe} builds convolutional nets .* use gan"):
             RECIPES[recipe].build((2,))
 
@@ -134,6 +172,9 @@ def test_points_go_with_the_perceptrons_alone() -> None:
         ("dcgan", {"critic_steps": 0}, "--critic-steps must be at least 1, not 0"),
         ("dcgan", {"first": "generator", "fakes": "shared"}, "choose --fakes fresh"),
         ("dcgan", {"kernel": 1}, "--kernel must be 2 to 9, not 1"),
+        ("sngan", {"flat": 0}, "--flat must be at least 1 block, not 0"),
+        ("sngan", {"critic_width": 0}, "--critic-width"),
+        ("wgan-gp-resnet", {"critic_norm": "batch"}, r"penalty wgan-gp needs .* --critic-norm layer or none"),
         ("dcgan", {"lr": 0.0}, "--lr must be positive, not 0"),
         ("gan", {"schedule": ("linear:start=9,stop=3",)}, "0 ≤ start < stop must hold"),
         ("gan", {"schedule": ("cosine",)}, "unknown schedule 'cosine'"),

@@ -23,6 +23,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "dcgan, lazy penalty": ("dcgan", LAZY),
     "gan, dropout and schedules": ("gan", {"schedule": SCHEDULES, "lr": 0.05}),
     "wgan-gp, two critic steps": ("wgan-gp", {}),
+    "wgan-gp-resnet": ("wgan-gp-resnet", {}),
+    "sngan": ("sngan", {"side": 16, "fakes": "shared"}),
     "dcgan, unrolled": ("dcgan", {"unroll": 2, "norm": "none", "critic_norm": "none"}),
     "dcgan, packs and their variety": (
         "dcgan",

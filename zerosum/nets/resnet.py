@@ -132,7 +132,9 @@ def flat_block(c_in: int, c_out: int, norm: MakeNorm, *, bias: bool = True) -> B
 def _widths(width: int, growth: int, count: int) -> list[int]:
     """Feature maps from the image inwards."""
     if width < 1 or growth < 1:
-        raise ValueError(f"--width and --growth must be at least 1, not {width} and {growth}")
+        raise ValueError(
+            f"--width, --critic-width and --growth must be at least 1, not width={width}, growth={growth}"
+        )
     return [width * min(2**i, growth) for i in range(count)]
 
 

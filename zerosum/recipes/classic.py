@@ -11,13 +11,12 @@ from zerosum.draws import Draws, Latent
 from zerosum.nets.dcgan import DCGANCritic, DCGANGenerator
 from zerosum.nets.mlp import MLPCritic, MLPGenerator
 from zerosum.nets.virtual import REFERENCE
-from zerosum.recipes.duel import Rules, duel
+from zerosum.recipes.duel import Law, Rules, duel, image_shape, packed
 from zerosum.recipes.system import System
 
-__all__ = ["dcgan", "gan", "packed", "wgan_gp"]
+__all__ = ["dcgan", "gan", "wgan_gp"]
 
 Norm = Literal["batch", "layer", "virtual", "none"]
-Law = Literal["normal", "uniform"]
 
 _GAN = Rules(
     optimiser="sgd:momentum=0.5",
@@ -107,15 +106,6 @@ def wgan_gp(
     )
 
 
-def packed(shape: tuple[int, ...], rules: Rules) -> tuple[int, ...]:
-    """The shape of what the critic judges: `rules.pack` samples on top of each other.
-
-    >>> packed((3, 8, 8), Rules(lr=1, batch=4, images=4, pack=2))
-    (6, 8, 8)
-    """
-    return shape[0] * max(rules.pack, 1), *shape[1:]
-
-
 def _convolutional(
     recipe: str,
     shape: tuple[int, ...],
@@ -127,22 +117,14 @@ def _convolutional(
     batch_layer: str,
     rules: Rules,
 ) -> System:
-    if len(shape) != 3:
-        raise ValueError(f"{recipe} builds convolutional nets for images, and the data are points: use gan")
     if not 2 <= kernel <= 9:
         raise ValueError(f"--kernel must be 2 to 9, not {kernel}")
-    generator = DCGANGenerator(_image(shape), latent=latent.size, width=width, kernel=kernel, norm=norm)
-    critic = DCGANCritic(
-        _image(packed(shape, rules)), width=width, kernel=kernel, norm=critic_norm, batch_layer=batch_layer
-    )
+    image, judged = image_shape(recipe, shape), image_shape(recipe, packed(shape, rules))
+    generator = DCGANGenerator(image, latent=latent.size, width=width, kernel=kernel, norm=norm)
+    critic = DCGANCritic(judged, width=width, kernel=kernel, norm=critic_norm, batch_layer=batch_layer)
 
     def begin(real: Tensor) -> None:
         critic.refer_to(real)
         generator.refer_to(latent(Draws(stop=REFERENCE)))
 
     return duel(generator, critic, latent, rules, begin=begin)
-
-
-def _image(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    channels, height, width = shape
-    return channels, height, width

@@ -20,7 +20,9 @@ from zerosum.recipes.parts import (
 )
 from zerosum.recipes.system import System
 
-__all__ = ["Rules", "duel"]
+__all__ = ["Law", "Rules", "duel", "image_shape", "packed"]
+
+Law = Literal["normal", "uniform"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,3 +107,24 @@ def duel(
         schedules={name: law for name, law in schedules.items() if law is not None},
         begin=begin,
     )
+
+
+def packed(shape: tuple[int, ...], rules: Rules) -> tuple[int, ...]:
+    """The shape of what the critic judges: `rules.pack` samples on top of each other.
+
+    >>> packed((3, 8, 8), Rules(lr=1, batch=4, images=4, pack=2))
+    (6, 8, 8)
+    """
+    return shape[0] * max(rules.pack, 1), *shape[1:]
+
+
+def image_shape(recipe: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(C, H, W), or ValueError where the data are no images.
+
+    >>> image_shape("dcgan", (3, 64, 64))
+    (3, 64, 64)
+    """
+    if len(shape) != 3:
+        raise ValueError(f"{recipe} builds convolutional nets for images, and the data are points: use gan")
+    channels, height, width = shape
+    return channels, height, width

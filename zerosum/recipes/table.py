@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from zerosum.names import convert, look_up, unknown
 from zerosum.recipes.classic import dcgan, gan, wgan_gp
+from zerosum.recipes.residual import sngan, wgan_gp_resnet
 from zerosum.recipes.system import System
 
 __all__ = ["RECIPES", "Recipe", "Setting", "arguments_of"]
@@ -100,6 +101,7 @@ class Recipe:
 
 
 _SMALL_CONVOLUTIONAL = {"width": 32, "kernel": 4, "batch": 64, "fakes": "shared"}
+_SMALL_RESIDUAL = {"width": 64, "critic_width": 64, "fakes": "shared"}
 
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
@@ -121,6 +123,28 @@ RECIPES: Mapping[str, Recipe] = {
             wgan_gp,
             "Gulrajani et al. 2017, Improved Training of Wasserstein GANs, arXiv:1704.00028",
             {"small": {**_SMALL_CONVOLUTIONAL, "lr": 5e-4, "images": 500_000}},
+        ),
+        Recipe(
+            "wgan-gp-resnet",
+            wgan_gp_resnet,
+            "Gulrajani et al. 2017, Improved Training of Wasserstein GANs, arXiv:1704.00028",
+            {
+                "small": {
+                    **_SMALL_RESIDUAL,
+                    "lr": 5e-4,
+                    "schedule": ("linear:start=0,stop=500000",),
+                    "images": 500_000,
+                }
+            },
+        ),
+        Recipe(
+            "sngan",
+            sngan,
+            "Miyato et al. 2018, Spectral Normalization for GANs, arXiv:1802.05957",
+            {
+                "small": {**_SMALL_RESIDUAL, "critic_steps": 1, "critic_lr": 4e-4, "images": 400_000},
+                "large": {"width": 64, "critic_width": 64, "growth": 16, "flat": 1},
+            },
         ),
     )
 }
