@@ -18,7 +18,7 @@ from zerosum.lab.experiment import Experiment, Result, Settings, perform, write
 from zerosum.lab.gallery import write_gallery
 from zerosum.lab.table import EXPERIMENTS
 
-LONG = frozenset({"generalisation"})  # over 3 s even when quick: run twice only among the slow tests
+LONG = frozenset({"generalisation", "ring"})  # over 3 s even when quick: run twice only among the slow tests
 
 each = pytest.mark.parametrize("name", EXPERIMENTS)
 each_but_long = pytest.mark.parametrize(

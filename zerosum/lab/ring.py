@@ -224,8 +224,11 @@ def draw_trials(figure: "Figure", trials: Sequence[Trial]) -> None:
 
 def show(axes: "Axes", samples: Tensor, colour: str, half: float = 1.4, pixels: int = 140) -> None:
     """The density of samples [N, 2] as shades of a colour, over the circles of the eight modes."""
+    from matplotlib.collections import PatchCollection
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
     from matplotlib.patches import Circle
+
+    from zerosum.lab.style import GREY
 
     edges = np.linspace(-half, half, pixels + 1)
     x, y = samples.double().numpy().T
@@ -242,8 +245,8 @@ def show(axes: "Axes", samples: Tensor, colour: str, half: float = 1.4, pixels: 
         norm=PowerNorm(0.5, 0, len(x) / 230),
         interpolation="none",
     )
-    for centre in CENTRES.tolist():
-        axes.add_patch(Circle(centre, 3 * SIGMA, fill=False, linewidth=0.4, edgecolor="#767676"))
+    circles = [Circle((x, y), 3 * SIGMA) for x, y in CENTRES.tolist()]
+    axes.add_collection(PatchCollection(circles, facecolor="none", edgecolor=GREY, linewidth=0.4))
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     axes.spines[:].set(visible=True, color="#dddddd")
