@@ -15,6 +15,7 @@ from zerosum.lab import (
     likelihood,
     lines,
     memorisation,
+    multimodality,
     optimal,
     ring,
     saturation,
@@ -47,6 +48,7 @@ _ALL: tuple[Experiment, ...] = (
     information.MUTUAL_INFORMATION,  # 16
     ipm_pair.INTEGRAL_METRICS,  # 17
     memorisation.MEMORISATION,  # 18
+    multimodality.MULTIMODALITY,  # 19
     generalisation.GENERALISATION,  # 20
     dynamics.SADDLE_POINT,  # 21
     saturation.SATURATION,  # 22
