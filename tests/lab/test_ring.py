@@ -1,11 +1,12 @@
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 from zerosum.data.toys import ring, ring_modes
 from zerosum.games.game import Clock
+from zerosum.lab import ring as ring_module
 from zerosum.lab import ring_seeds
 from zerosum.lab.experiment import Settings
 from zerosum.lab.ring import CENTRES, ENTRANTS, LOOK, MODE_COLLAPSE, SIGMA, snapshots, trial
@@ -48,6 +49,26 @@ def test_every_entrant_learns_from_the_same_ring_and_the_seed_alone(name):
     assert first.found == second.found
     assert not torch.equal(first.samples, other.samples)
     assert all(not torch.equal(a, b) for a, b in zip(first.samples, first.samples[1:], strict=False))
+
+
+def test_weights_follow_the_seed_and_nothing_else():
+    torch.manual_seed(8)
+    first, second, other = (
+        torch.cat([p.flatten() for p in ENTRANTS["PacGAN"].system(seed, 9).game.parameters()])
+        for seed in (3, 3, 4)
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_samples_are_drawn_from_the_average_where_one_is_kept(monkeypatch):
+    plain = ENTRANTS["vanilla at even rates"]
+    bare = replace(plain, rules=replace(plain.rules, average=0.0))
+    monkeypatch.setattr(ring_module, "ENTRANTS", {"plain": plain, "bare": bare})
+    averaged, last = trial("plain", 0, 3).samples, trial("bare", 0, 3).samples
+    assert torch.equal(averaged[0], last[0])
+    assert not torch.equal(averaged[2], last[2])
+    assert (averaged[3] - averaged[0]).norm() < (last[3] - last[0]).norm()
 
 
 def test_the_radius_is_one_and_sigma_a_fiftieth():
