@@ -22,22 +22,26 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def trained(steps: int) -> tuple[train_step.Plain, train_step.Plain]:
+def trained(which: tuple[str, str], steps: int) -> tuple[train_step.Baseline, train_step.Baseline]:
     """The baseline after `steps` steps, and ours after as many on the same draws, as the baseline's nets."""
+    contest = train_step.CONTESTS[which]
     source = train_step.noise(SIZE, 4 * BATCH, "cpu")
-    ours = train_step.Ours(source, SIZE, WIDTH, BATCH, "fp32", seed=3)
-    plain = train_step.Plain(SIZE, WIDTH, "cpu").like(ours.generator, ours.critic)
+    ours = train_step.Ours(contest, source, SIZE, WIDTH, BATCH, "fp32", seed=3)
+    plain = contest.plain(SIZE, WIDTH, "cpu").like(ours.generator, ours.critic)
     for step in range(steps):
         real = source(step * BATCH, torch.arange(BATCH))["real"].contiguous()
-        z = Draws(3, step, 0, 0, BATCH).normal("latent", train_step.LATENT)
-        plain.step(real, z[:, :, None, None])
+        draw = Draws(3, step, 0, 0, BATCH)
+        z = draw.normal("latent", ours.latent)
+        share = {"share": draw.uniform("interpolate", 1, 1, 1)} if which[1] == "wgan-gp" else {}
+        plain.step(real, z, **share)
         ours.step()
-    return plain, train_step.Plain(SIZE, WIDTH, "cpu").like(ours.generator, ours.critic)
+    return plain, contest.plain(SIZE, WIDTH, "cpu").like(ours.generator, ours.critic)
 
 
-def test_train_step_ours_and_the_baseline_compute_the_same():
-    plain, ours = trained(3)
-    start, _ = trained(0)
+@pytest.mark.parametrize("which", train_step.CONTESTS, ids=" ".join)
+def test_train_step_ours_and_the_baseline_compute_the_same(which):
+    plain, ours = trained(which, 3)
+    start, _ = trained(which, 0)
     for mine, theirs, before in (
         (ours.generator, plain.generator, start.generator),
         (ours.critic, plain.critic, start.critic),
@@ -45,20 +49,28 @@ def test_train_step_ours_and_the_baseline_compute_the_same():
         for (name, a), b, c in zip(
             mine.named_parameters(), theirs.parameters(), before.parameters(), strict=True
         ):
-            torch.testing.assert_close(
-                a, b, rtol=1e-4, atol=2e-6, msg=lambda text, name=name: f"{name}: {text}"
-            )
-            assert (a - c).abs().max() > 1e-4, f"{name} did not move"
+            still = name == "judge.bias" and which[1] == "wgan-gp"  # it shifts both of its means alike
+            assert still or (b - c).abs().max() > 1e-4, f"{name} did not move"
+            assert (a - b).norm() <= 2e-3 * (b - c).norm(), name
 
 
-def test_train_step_prints_json(capsys):
-    train_step.main(["--json", "--rounds", "3", "--batch", "4", "--size", "16", "--width", "2"])
+@pytest.mark.parametrize(
+    "net", [["--net", "dcgan"], ["--net", "resnet"], ["--net", "resnet", "--penalty", "wgan-gp"]]
+)
+def test_train_step_prints_json(net, capsys):
+    train_step.main([*net, "--json", "--rounds", "3", "--batch", "4", "--size", "16", "--width", "2"])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["case"] for line in lines] == ["exact", "bf16"]
     for line in lines:
         assert set(line) == {"case", "ratio", "rounds"}
         assert len(line["rounds"]) == 3
         assert line["ratio"] == sorted(line["rounds"])[1] > 0
+
+
+def test_train_step_refuses_a_penalty_that_it_has_no_plain_form_of(capsys):
+    with pytest.raises(SystemExit):
+        train_step.main(["--net", "dcgan", "--penalty", "wgan-gp"])
+    assert "--penalty wgan-gp needs --net resnet" in capsys.readouterr().err
 
 
 def test_input_pipeline_prints_json(capsys):
