@@ -101,7 +101,7 @@ class Recipe:
 
 
 _SMALL_CONVOLUTIONAL = {"width": 32, "kernel": 4, "batch": 64, "fakes": "shared"}
-_SMALL_RESIDUAL = {"width": 64, "critic_width": 64, "fakes": "shared"}
+_SMALL_RESIDUAL = {"width": 64, "critic_width": 64, "flat": 1, "fakes": "shared"}
 
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
