@@ -3,17 +3,16 @@ import torch
 from torch import nn
 
 from zerosum.draws import Latent
-from zerosum.lab.play import PointGame
+from zerosum.lab.play import PointGame, trained
 from zerosum.recipes.duel import Rules
 
 
-def game(seed: int = 0) -> PointGame:
+def game(seed: int = 0, average: float = 0.0) -> PointGame:
     torch.manual_seed(7)
     critic = nn.Sequential(nn.Linear(1, 1), nn.Flatten(0))
     data = torch.arange(50.0)[:, None]
-    return PointGame(
-        data, nn.Linear(2, 1), critic, Latent(2), Rules(lr=1e-2, batch=8, images=1, critic_steps=2), seed
-    )
+    rules = Rules(lr=1e-2, batch=8, images=1, critic_steps=2, average=average)
+    return PointGame(data, nn.Linear(2, 1), critic, Latent(2), rules, seed)
 
 
 def test_a_game_played_in_pieces_is_the_game_played_at_once():
@@ -43,6 +42,27 @@ def test_a_schedule_can_keep_a_player_still():
     one.play(3, {"generator": lambda clock: {"lr": 0.0}})
     assert torch.equal(before, one.sample(20))
     assert one.state.clock.step == 3
+
+
+def test_samples_are_of_the_average_where_one_is_kept():
+    plain, averaged = game(), game(average=0.9)
+    for one in (plain, averaged):
+        one.play(1)
+    start = game().sample(20)
+    assert torch.equal(plain.generator.weight, averaged.generator.weight)
+    moved, kept = (one.sample(20) - start for one in (plain, averaged))
+    assert torch.allclose(kept, 0.9 * moved, atol=1e-5)  # the first decay is (1+0)/(10+0)
+
+
+def test_a_trained_game_has_found_the_data():
+    random = torch.Generator().manual_seed(0)
+    data = 3 + 0.5 * torch.randn(2000, 1, generator=random)
+    generator = nn.Linear(1, 1)
+    nn.init.constant_(generator.weight, 1.0)
+    nn.init.constant_(generator.bias, 2.0)
+    made = trained(data, generator, 1, (32,), 300, 0, weight=0.01, lr=1e-2).sample(2000)
+    assert made.mean().item() == pytest.approx(3, abs=0.2)
+    assert made.std().item() == pytest.approx(0.5, abs=0.2)
 
 
 def test_points_must_be_finite():

@@ -110,6 +110,7 @@ def game(seed: int, random: torch.Generator) -> PointGame:
         optimiser="adam:beta1=0,beta2=0.99",
         batch=128,
         images=1,
+        average=0.0,
     )
     return PointGame(data, generator, critic, Latent(1), rules, seed)
 

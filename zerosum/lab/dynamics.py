@@ -160,7 +160,13 @@ def looped(
     """The path [steps+1, 2] of the Dirac game played by the training loop with plain gradient descent."""
     generator, critic = _Point(start[0]), _Slope(start[1])
     rules = Rules(
-        objective=objective, penalty=penalty, lr=rate, batch=2, images=1, optimiser="sgd:momentum=0"
+        objective=objective,
+        penalty=penalty,
+        lr=rate,
+        batch=2,
+        images=1,
+        optimiser="sgd:momentum=0",
+        average=0.0,
     )
     game = PointGame(torch.zeros(2, 1), generator, critic, Latent(1), rules)
     places = [start]

@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from zerosum.draws import Latent, mix
+from zerosum.draws import mix
 from zerosum.lab.densities import log_mixture, log_normal
 from zerosum.lab.experiment import Experiment, Result, Settings
-from zerosum.lab.play import PointGame
-from zerosum.nets.mlp import MLPCritic, MLPGenerator
-from zerosum.recipes.duel import Rules
+from zerosum.lab.play import trained
+from zerosum.nets.mlp import MLPGenerator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["MULTIMODALITY", "bars", "error_of_constant", "error_of_sampler", "nearest", "play", "regress"]
+__all__ = ["MULTIMODALITY", "bars", "error_of_constant", "error_of_sampler", "nearest", "regress"]
 
 STD = 0.05  # of the numbers about ±1
 SIDE = 16  # pixels of a frame
@@ -44,7 +43,9 @@ def error_of_sampler(std: float = STD) -> float:
 
 
 def bars(degrees: Tensor, side: int = SIDE) -> Tensor:
-    """Frames of a bright bar through the centre, turned clockwise from upright by so much [N]: [N, side²] in [−1, 1].
+    """Frames of a bright bar through the centre, turned clockwise from upright by so much [N].
+
+    [N, side²] in [−1, 1].
 
     >>> bars(torch.tensor([0.0]), 3).view(3, 3)[:, 1].min() > 0.9
     tensor(True)
@@ -80,33 +81,12 @@ def regress(generator: nn.Module, latent: int, data: Tensor, steps: int, random:
         schedule.step()
 
 
-def answerer(size: int, latent: int, hidden: tuple[int, ...]) -> nn.Module:
+def answerer(size: int, latent: int, hidden: tuple[int, ...], seed: int) -> nn.Module:
     """A generator [B, latent] → [B, size] in [−1, 1] for frames, of any size for single numbers."""
     shape = (1, 1, size) if size > 1 else (size,)
-    return nn.Sequential(MLPGenerator(shape, latent=latent, hidden=hidden, bound=None), nn.Flatten())
-
-
-def play(
-    data: Tensor, latent: int, hidden: tuple[int, ...], steps: int, seed: int, weight: float, lr: float
-) -> PointGame:
-    """A relativistic GAN with R1 and R2, trained on `data` [N, D] through the training loop."""
-    size = data.shape[1]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix(seed, "multimodality", size))
-        generator = answerer(size, latent, hidden)
-        critic = MLPCritic((size,), hidden=hidden, pieces=1, bound=None)
-    rules = Rules(
-        objective="relativistic",
-        penalty=(f"r1:weight={weight}", f"r2:weight={weight}"),
-        lr=lr,
-        optimiser="adam:beta1=0,beta2=0.99",
-        schedule=(f"linear:start={32 * steps},stop={64 * steps}",),
-        batch=64,
-        images=1,
-    )
-    game = PointGame(data, generator, critic, Latent(latent), rules, seed)
-    game.play(steps)
-    return game
+        torch.manual_seed(mix(seed, "answerer", size))
+        return nn.Sequential(MLPGenerator(shape, latent=latent, hidden=hidden, bound=None), nn.Flatten())
 
 
 def nearest(samples: Tensor, real: Tensor) -> Tensor:
@@ -119,27 +99,26 @@ def _frames(settings: Settings) -> dict[str, Tensor]:
     random = settings.generator("frames")
     truth, again = frames_of(2000, random), frames_of(500, random)
     steps = 400 if settings.quick else 1500
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix(settings.seed, "regression"))
-        regressor = answerer(SIDE**2, 8, (128, 128))
+    wide = (128, 128)
+    regressor, generator = (answerer(SIDE**2, 8, wide, settings.seed) for _ in range(2))
     regress(regressor, 8, truth, steps // 2, random)
     settings.advance(0.4)
     with torch.no_grad():
         squared = regressor(torch.randn(500, 8, generator=random))
-    adversarial = play(truth, 8, (128, 128), steps, settings.seed, weight=3.0, lr=2e-3).sample(500)
-    return {"truth": truth, "again": again, "mean-squared error": squared, "adversarial": adversarial}
+    game = trained(truth, generator, 8, wide, steps, settings.seed, weight=3.0, lr=2e-3)
+    return {"truth": truth, "again": again, "mean-squared error": squared, "adversarial": game.sample(500)}
 
 
 def _run(settings: Settings) -> Result:
     random = settings.generator("signs")
     data = signs_of(20_000, random)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix(settings.seed, "regression", 1))
-        regressor = answerer(1, 2, (32, 32))
+    small = (32, 32)
+    regressor, generator = (answerer(1, 2, small, settings.seed) for _ in range(2))
     regress(regressor, 2, data, 400, random)
     with torch.no_grad():
         squared = regressor(torch.randn(2500, 2, generator=random))[:, 0]
-    game = play(data, 2, (32, 32), 400 if settings.quick else 1200, settings.seed, weight=0.1, lr=3e-3)
+    steps = 400 if settings.quick else 1200
+    game = trained(data, generator, 2, small, steps, settings.seed, weight=0.1, lr=3e-3)
     adversarial = game.sample(2500)[:, 0]
     settings.advance(0.3)
     fresh = signs_of(2500, random)[:, 0]

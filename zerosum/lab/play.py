@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from zerosum.data import Resident
 from zerosum.data.adopt import points
 from zerosum.draws import Draws, Latent, mix
+from zerosum.nets.mlp import MLPCritic
 from zerosum.recipes.duel import Rules, duel
 from zerosum.training.loop import Schedule, train
-from zerosum.training.state import State
+from zerosum.training.state import Average, State
 
-__all__ = ["PointGame"]
+__all__ = ["PointGame", "trained"]
 
 
 class PointGame:
@@ -41,6 +42,8 @@ class PointGame:
         self.generator, self.critic, self.latent = generator, critic, latent
         self.system = duel(generator, critic, latent, rules)
         self.state = State(seed)
+        if rules.average:
+            self.state.averages["generator"] = Average(generator, rules.average)
         self._source = Resident(points("points", data.numpy()), seed=seed)
         self._images = rules.batch * rules.critic_steps
 
@@ -64,6 +67,45 @@ class PointGame:
 
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:
-        """Points of the generator, [count, D], from latents of the seed's own, the same at every call."""
-        made: Tensor = self.generator(self.latent(Draws(mix(self.state.seed, "judged"), stop=count)))
+        """Points of the generator, of its moving average if `rules.average` keeps one: [count, D].
+
+        Latents are of the seed's own, the same at every call.
+        """
+        kept = self.state.averages.get("generator")
+        made: Tensor = (kept.module if kept else self.generator)(
+            self.latent(Draws(mix(self.state.seed, "judged"), stop=count))
+        )
         return made
+
+
+def trained(
+    data: Tensor,
+    generator: nn.Module,
+    latent: int,
+    hidden: tuple[int, ...],
+    steps: int,
+    seed: int,
+    *,
+    weight: float,
+    lr: float,
+) -> PointGame:
+    """A GAN that settles, trained on `data` [N, D]: relativistic, R1 and R2 of one weight, falling rates.
+
+    `hidden` are the critic's layers; batches are of 64, latents normal; samples are of the average.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix(seed, "critic"))
+        critic = MLPCritic(data.shape[1:], hidden=hidden, pieces=1, bound=None)
+    rules = Rules(
+        objective="relativistic",
+        penalty=(f"r1:weight={weight}", f"r2:weight={weight}"),
+        lr=lr,
+        optimiser="adam:beta1=0,beta2=0.99",
+        schedule=(f"linear:start={32 * steps},stop={64 * steps}",),
+        batch=64,
+        images=1,
+        average=0.995,
+    )
+    game = PointGame(data, generator, critic, Latent(latent), rules, seed)
+    game.play(steps)
+    return game

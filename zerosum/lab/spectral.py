@@ -146,6 +146,7 @@ def _train(constraint: str, steps: int, settings: Settings) -> dict[str, list[fl
         optimiser="adam:beta1=0,beta2=0.9",
         batch=64,
         images=1,
+        average=0.0,
     )
     data = torch.from_numpy(ring(20_000, settings.seed, std=0.02))
     game = PointGame(data, generator, critic, Latent(8), rules, settings.seed)

@@ -18,6 +18,7 @@ from zerosum.lab import (
     multimodality,
     optimal,
     ring,
+    sampling,
     saturation,
     smoothing,
     spectral,
@@ -52,6 +53,7 @@ _ALL: tuple[Experiment, ...] = (
     generalisation.GENERALISATION,  # 20
     dynamics.SADDLE_POINT,  # 21
     saturation.SATURATION,  # 22
+    sampling.SAMPLING,  # 23
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = {
