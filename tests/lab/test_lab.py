@@ -18,7 +18,18 @@ from zerosum.lab.experiment import Experiment, Result, Settings, perform, write
 from zerosum.lab.gallery import write_gallery
 from zerosum.lab.table import EXPERIMENTS
 
-LONG = frozenset({"generalisation", "ring"})  # over 3 s even when quick: run twice only among the slow tests
+# Over 3 s even when quick: run twice only among the slow tests.
+LONG = frozenset(
+    {
+        "clipping-and-penalty",
+        "convergence",
+        "generalisation",
+        "multimodality",
+        "ring",
+        "sampling",
+        "spectral-norm",
+    }
+)
 
 each = pytest.mark.parametrize("name", EXPERIMENTS)
 each_but_long = pytest.mark.parametrize(

@@ -241,7 +241,7 @@ def _tiles(axes: "Axes", frames: Tensor, title: str) -> None:
     padded = torch.ones(18, SIDE + 2, SIDE + 2)
     padded[:, 1:-1, 1:-1] = frames.view(18, SIDE, SIDE)
     whole = padded.view(3, 6, SIDE + 2, SIDE + 2).permute(0, 2, 1, 3).reshape(3 * (SIDE + 2), 6 * (SIDE + 2))
-    axes.imshow(whole, cmap="gray", vmin=-1, vmax=1, interpolation="none")
+    axes.imshow(whole.numpy(), cmap="gray", vmin=-1, vmax=1, interpolation="none")
     axes.set(title=title, xticks=[], yticks=[])
     axes.grid(visible=False)
     axes.spines[:].set(visible=False)
