@@ -195,3 +195,5 @@ def test_what_cannot_be_built_is_refused_with_advice(make):
             make((3, 32, 32), **setting)
     with pytest.raises(ValueError, match="--flat must be at least 1"):
         ResNetCritic((3, 32, 32), flat=0)
+    with pytest.raises(ValueError, match="--pooling must be sum or mean, not 'max'"):
+        ResNetCritic((3, 32, 32), pooling="max")

@@ -224,6 +224,8 @@ class ResNetCritic(nn.Module):
         widths = _widths(width, growth, k + 1)
         if flat < 1:
             raise ValueError(f"--flat must be at least 1 block, not {flat}")
+        if pooling not in ("sum", "mean"):
+            raise ValueError(f"--pooling must be sum or mean, not {pooling!r}")
         make_norm, bias = _norm(norm), takes_bias(norm)
         blocks = [stem_block(shape[0], widths[0], folded=folded)]
         for i in range(1, k + 1):
