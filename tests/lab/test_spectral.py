@@ -78,6 +78,14 @@ def test_the_slope_of_a_linear_critic_is_its_norm():
     assert steepest(critic, torch.zeros(3, 2)) == pytest.approx(layer_norms(critic)[0], rel=1e-6)
 
 
+def test_the_steepest_place_counts():
+    class Bowl(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.square().sum(1)
+
+    assert steepest(Bowl(), torch.tensor([[0.0, 1.0], [3.0, 4.0], [1.0, 1.0]])) == pytest.approx(10)
+
+
 def test_the_matrix_is_the_convolution():
     weight, image = torch.randn(3, 2, 3, 3, generator=random()), torch.randn(1, 2, 6, 6, generator=random(1))
     for stride in (1, 2):
@@ -97,7 +105,9 @@ def test_the_ratio_lies_between_one_and_the_bound(kernel, stride):
         weight = torch.randn(3, 2, kernel, kernel, generator=random(seed))
         assert 1 - 1e-5 <= ratio(weight, 10, stride) <= bound(kernel, stride) + 1e-5
     equal = ratio(torch.ones(1, 1, kernel, kernel), 16, stride)
-    assert equal > 0.8 * bound(kernel, stride)  # so that no smaller bound would do
+    assert (
+        0.8 * bound(kernel, stride) < equal <= bound(kernel, stride) + 1e-5
+    )  # so that no smaller bound would do
 
 
 def test_the_experiment():

@@ -221,8 +221,8 @@ def _run(settings: Settings) -> Result:
     }
     settings.advance(0.5)
     rates = _rates(30)
-    weights = torch.linspace(0, 3, 7 if settings.quick else 16, dtype=torch.float64)
-    by_weight = _by_weight(weights, 20)
+    weights = torch.linspace(0, 3, 5 if settings.quick else 16, dtype=torch.float64)
+    by_weight = _by_weight(weights, 15)
     settings.advance(0.9)
     loop = {}
     for name, objective, penalty, how in (
