@@ -96,7 +96,7 @@ def view(generator: nn.Module, critic: nn.Module, step: int = 0) -> View:
 
 
 def game(seed: int, random: torch.Generator) -> PointGame:
-    """Algorithm 1 on p = N(0,1), G beginning near z ↦ 1.2 + .75z for normal z, D anywhere."""
+    """Algorithm 1 with its minimax loss on p = N(0,1), G beginning near z ↦ 1.2 + .75z, z normal."""
     data = torch.randn(50_000, 1, generator=random)
     generator = smooth_net(1, 32, 1, generator=random)
     critic = nn.Sequential(*smooth_net(1, 32, 32, 1, generator=random), nn.Flatten(0))
@@ -105,6 +105,7 @@ def game(seed: int, random: torch.Generator) -> PointGame:
         last.weight.copy_(STD * first.weight.T / first.weight.square().sum())
         last.bias.fill_(MEAN)
     rules = Rules(
+        objective="minimax",
         lr=RATES["generator"],
         critic_lr=RATES["critic"],
         optimiser="adam:beta1=0,beta2=0.99",
@@ -172,7 +173,7 @@ def _says(start: View, stages: Sequence[View]) -> str:
 
 
 def _draw(figure: "Figure", stages: Sequence[View], history: Sequence[View]) -> None:
-    from zerosum.lab.style import CRITIC, INK, REAL
+    from zerosum.lab.style import CRITIC, INK, REAL  # in the slide's colours: D blue, p_g green, p black
 
     grid = figure.add_gridspec(3, 4, height_ratios=(3, 1, 2))
     titles = ("(a) near convergence", "(b) D at its best", "(c) G has moved", "(d) equilibrium")
