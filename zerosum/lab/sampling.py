@@ -122,14 +122,14 @@ def _chains(count: int, steps: int, settings: Settings) -> dict[int, Tensor]:
 
 
 def _run(settings: Settings) -> Result:
-    count, steps = (1500, 2000) if settings.quick else (4000, 8000)
+    count, steps = (1500, 2000) if settings.quick else (4000, 6000)
     random = settings.generator("target")
     truth, again = TARGET.sample(count, random), TARGET.sample(count, random)
     places = _chains(count, steps, settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(settings.seed, "generator"))
         generator = MLPGenerator((2,), latent=4, hidden=(128, 128), bound=None)
-    updates, lr = (500, 2e-3) if settings.quick else (2000, 1e-3)
+    updates, lr = (500, 2e-3) if settings.quick else (1600, 1e-3)
     data = TARGET.sample(50_000, random)
     game = trained(data, generator, 4, (128, 128), updates, settings.seed, weight=0.02, lr=lr)
     made = game.sample(count)
