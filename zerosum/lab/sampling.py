@@ -122,7 +122,7 @@ def _chains(count: int, steps: int, settings: Settings) -> dict[int, Tensor]:
 
 
 def _run(settings: Settings) -> Result:
-    count, steps = (1500, 2000) if settings.quick else (4000, 6000)
+    count, steps = (1500, 2000) if settings.quick else (3000, 6000)
     random = settings.generator("target")
     truth, again = TARGET.sample(count, random), TARGET.sample(count, random)
     places = _chains(count, steps, settings)
