@@ -32,6 +32,10 @@ format: venv
 
 bench: venv
 	$(BIN)/python -m benchmarks.train_step --json
+	$(BIN)/python -m benchmarks.train_step --net resnet --size 32 --json
+	$(BIN)/python -m benchmarks.train_step --net resnet --size 32 --penalty wgan-gp --json
+	$(BIN)/python -m benchmarks.penalty --json
+	$(BIN)/python -m benchmarks.mmd --json
 	$(BIN)/python -m benchmarks.input_pipeline --json
 
 clean:
