@@ -71,6 +71,14 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., SimpleNamespace]]:
         process.communicate()
 
 
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    # A suite started in the background ignores Ctrl-C, and its children would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def ended(process: subprocess.Popen[str]) -> str:
     """What a process said by its end, which must come soon."""
     _, said = process.communicate(timeout=60)
