@@ -51,8 +51,8 @@ if __name__ == "__main__":
         command, *arguments = line.split()
         child = os.fork()
         if not child:
+            say(os.getpid())  # the child itself: the parent's word could come after the child's first
             {"write": write_forever, "nobody": write_as_nobody}[command](*arguments)
             os._exit(0)
-        say(child)
         os.waitpid(child, 0)
         say("gone")
