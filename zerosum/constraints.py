@@ -16,6 +16,7 @@ __all__ = ["Constraint", "SpectralNorm", "clip", "spectral_norm", "weight_matric
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
+_BOUNDED = (*_LINEAR, nn.Embedding)  # a projection critic's embedding bounds its slope as a matrix does
 
 
 def _nothing(module: nn.Module) -> None:
@@ -98,7 +99,9 @@ def _advance_all(module: nn.Module) -> None:
 
 
 def spectral_norm() -> Constraint:
-    """Divide each linear or convolutional weight by its largest singular value (Miyato et al. 2018).
+    """Divide each linear, convolutional or embedding weight by its largest singular value.
+
+    Miyato et al. 2018; on embeddings Miyato & Koyama 2018.
 
     One power iteration per update of the critic. The output channels of a transposed convolution are
     its weight's dimension 1. Normalisation layers are left as they are: batch norm multiplies by γ/s, s
@@ -113,7 +116,7 @@ def spectral_norm() -> Constraint:
 
     def prepare(module: nn.Module) -> None:
         for child in list(module.modules()):
-            if isinstance(child, _LINEAR) and not parametrize.is_parametrized(child, "weight"):
+            if isinstance(child, _BOUNDED) and not parametrize.is_parametrized(child, "weight"):
                 part = SpectralNorm(child.weight, _outputs(child))
                 parametrize.register_parametrization(child, "weight", part)
 

@@ -1,6 +1,6 @@
 """The two-player game: a critic tells real from fake, a generator learns to be taken for real."""
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal, cast
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from zerosum.constraints import Constraint
 from zerosum.corruptions import Corruption
 from zerosum.draws import Latent
+from zerosum.games.conditional import Auxiliary, bound, labels_of
 from zerosum.games.fitting import (
     mixes_batch,
     refuse_batch_norm,
@@ -57,6 +58,11 @@ class Adversarial(Game):
     against a critic some steps ahead, with `unroll`. Those inner steps go down the objective alone:
     penalties, regularisers and the constraint's own moves (power iterations, clipping) are left out.
 
+    `labelled` gives the batch's labels to both nets, `generator(z, labels)` and `critic(x, labels)`:
+    fakes bear the labels of the reals beside them, whose law is the data's and who may be paired. With
+    `auxiliary` (AC-GAN) the critic is not told, and classifies: `critic.judged(x)` gives logits and
+    class logits. `generator_constraint` is the generator's own.
+
     >>> from zerosum.objectives import wasserstein
     >>> game = Adversarial(nn.Linear(4, 2), nn.Flatten(0), Latent(4), wasserstein())
     >>> [turn.player for turn in game.turns(Clock())]
@@ -64,7 +70,7 @@ class Adversarial(Game):
 
     Raises ValueError where parts contradict each other: a penalty that needs each sample judged alone
     on a critic with batch norm, a critic that ends in a sigmoid, shared fakes when the generator moves
-    first, feature matching with a critic that names no features or one that is unrolled.
+    first, feature matching with a critic that names no features or one that is unrolled, labels with packs.
     """
 
     def __init__(
@@ -84,6 +90,9 @@ class Adversarial(Game):
         pack: int = 1,
         feature_matching: float = 0.0,
         unroll: Unroll | None = None,
+        labelled: bool = False,
+        auxiliary: Auxiliary | None = None,
+        generator_constraint: Constraint | None = None,
     ) -> None:
         super().__init__()
         for name, number, least in (
@@ -104,6 +113,10 @@ class Adversarial(Game):
             raise ValueError(
                 "--feature-matching does not judge, so there is nothing to --unroll: choose one of the two"
             )
+        if pack > 1 and (labelled or auxiliary):
+            raise ValueError(
+                f"--pack {pack}: samples of a pack differ in class: choose a recipe without labels"
+            )
         refuse_sigmoid(critic)
         refuse_batch_norm(critic, penalties)
         refuse_unsigned(objective, corruptions)
@@ -114,6 +127,8 @@ class Adversarial(Game):
         self.corruptions, self.regularisers = nn.ModuleList(corruptions), nn.ModuleList(regularisers)
         self.critic_steps, self.first, self.fakes = critic_steps, first, fakes
         self.pack, self.feature_matching, self.unroll = pack, feature_matching, unroll
+        self.labelled, self.auxiliary = labelled or auxiliary is not None, auxiliary
+        self.generator_constraint = generator_constraint
         self._judges_alone = not mixes_batch(critic)
         splits = self._judges_alone and not (mixes_batch(generator) or objective.mixes)
         self._critic_splits = splits and not any(penalty.mixes for penalty in penalties)
@@ -122,8 +137,9 @@ class Adversarial(Game):
         self._regularised = {
             name: [r for r in regularisers if r.player in (name, "both")] for name in ("critic", "generator")
         }
-        if constraint:
-            constraint.prepare(critic)
+        for held, net in ((constraint, critic), (generator_constraint, generator)):
+            if held:
+                held.prepare(net)
         for player, parts in self._regularised.items():
             for part in parts:
                 part.prepare(player, self.get_submodule(player))
@@ -133,22 +149,25 @@ class Adversarial(Game):
         kept: dict[int, Tensor] = {}  # fakes with their graph, by the first sample's id
 
         def critic_terms(batch: Batch) -> Terms:
-            fake = self.generator(self.latent(batch.draw))
-            return self._critic_terms(batch, fake, clock)
+            return self._critic_terms(batch, self._generated(batch), clock)
 
         def critic_terms_keeping(batch: Batch) -> Terms:
             with _thawed(self.generator):
-                fake = kept[batch.draw.start] = self.generator(self.latent(batch.draw))
+                fake = kept[batch.draw.start] = self._generated(batch)
             return self._critic_terms(batch, fake.detach(), clock)
 
         def generator_terms(batch: Batch) -> Terms:
             fake = kept.pop(batch.draw.start, None)
             if fake is None:
-                fake = self.generator(self.latent(batch.draw))
+                fake = self._generated(batch)
             return self._generator_terms(batch, fake, clock)
 
         def generator_turn() -> Generator[Turn, Mapping[str, Tensor], None]:
+            if self.generator_constraint:
+                self.generator_constraint.before(self.generator)
             yield Turn("generator", generator_terms, take=0, splits=self._generator_splits)
+            if self.generator_constraint:
+                self.generator_constraint.after(self.generator)
             self._moved("generator")
 
         if self.first == "generator":
@@ -169,6 +188,17 @@ class Adversarial(Game):
         if self.first == "critic":
             yield from generator_turn()
 
+    def _labels(self, batch: Batch) -> Tensor | None:
+        return labels_of(batch) if self.labelled else None
+
+    def _judge(self, batch: Batch, judge: Judge | None = None) -> Judge:
+        """The critic, or `judge` in its place, with the labels it is told."""
+        return bound(judge or self.critic, None if self.auxiliary else self._labels(batch))
+
+    def _generated(self, batch: Batch) -> Tensor:
+        fake: Tensor = bound(self.generator, self._labels(batch))(self.latent(batch.draw))
+        return fake
+
     def _fed(self, x: Tensor, purpose: str, batch: Batch, clock: Clock) -> Tensor:
         """What the critic is fed for samples x [b, …]: corrupted, then packed."""
         for place, corruption in enumerate(self.corruptions):
@@ -179,11 +209,16 @@ class Adversarial(Game):
         real = self._fed(batch.data["real"], "real", batch, clock)
         fake = self._fed(fake, "fake", batch, clock)
         # Two passes, not one over both: batch norm must not mix real and fake.
-        on_real, on_fake = self.critic(real), self.critic(fake)
-        loss = {"adversarial": self.objective.critic(on_real, on_fake)}
+        judge, loss = self._judge(batch), {}
+        if self.auxiliary:
+            (on_real, class_real), (on_fake, class_fake) = self._judged(real), self._judged(fake)
+            loss["classes"] = self.auxiliary.of_critic(class_real, class_fake, labels_of(batch))
+        else:
+            on_real, on_fake = judge(real), judge(fake)
+        loss["adversarial"] = self.objective.critic(on_real, on_fake)
         for penalty in self.penalties:
             if penalty.due(clock.step):
-                loss[penalty.name] = penalty(self.critic, real, fake, packs_of(batch.draw, self.pack))
+                loss[penalty.name] = penalty(judge, real, fake, packs_of(batch.draw, self.pack))
         reading = self.objective.reading
         seen = {"real": reading(widened(on_real)), "fake": reading(widened(on_fake))}
         if self._adaptive:
@@ -192,20 +227,30 @@ class Adversarial(Game):
 
     def _generator_terms(self, batch: Batch, fake: Tensor, clock: Clock) -> Terms:
         fake = self._fed(fake, "fake", batch, clock)
-        judge: Judge = self.critic
+        judge = self._judge(batch)
         on_real = None
+        loss: dict[str, Tensor] = {}
         if self.feature_matching or self.objective.paired or self.unroll:
             real = self._fed(batch.data["real"], "real", batch, clock)
             if self.feature_matching:
                 return self._terms("generator", {"feature-matching": self._feature_gap(real, fake)}, {})
             if self.unroll:
-                judge = self.unroll.ahead(self.critic, lambda judge: self._sum(judge, real, fake), len(real))
+                ahead = self.unroll.ahead(
+                    self.critic, lambda judge: self._sum(self._judge(batch, judge), real, fake), len(real)
+                )
+                judge = self._judge(batch, ahead)
             on_real = judge(real) if self.objective.paired else None
-        on_fake = judge(fake)
-        loss = self.objective.generator(on_real, on_fake)
-        return self._terms(
-            "generator", {"adversarial": loss}, {"fake": self.objective.reading(widened(on_fake))}
-        )
+        if self.auxiliary:
+            on_fake, class_fake = self._judged(fake)
+            loss["classes"] = self.auxiliary.of_generator(class_fake, labels_of(batch))
+        else:
+            on_fake = judge(fake)
+        loss["adversarial"] = self.objective.generator(on_real, on_fake)
+        return self._terms("generator", loss, {"fake": self.objective.reading(widened(on_fake))})
+
+    def _judged(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        logits, of_class = cast(Callable[[Tensor], tuple[Tensor, Tensor]], self.critic.judged)(x)
+        return logits, of_class
 
     def _feature_gap(self, real: Tensor, fake: Tensor) -> Tensor:
         """w·‖E f(x) − E f(G(z))‖², 0-d, the means over the whole batch."""
@@ -215,7 +260,7 @@ class Adversarial(Game):
 
     def _sum(self, judge: Judge, real: Tensor, fake: Tensor) -> Tensor:
         """The critic's loss by the objective alone, summed over this process's samples."""
-        if self._judges_alone:  # one pass instead of two
+        if self._judges_alone and not self.labelled:  # one pass instead of two
             on_real, on_fake = judge(torch.cat([real, fake])).chunk(2)
         else:
             on_real, on_fake = judge(real), judge(fake)

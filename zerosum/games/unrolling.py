@@ -19,7 +19,7 @@ from zerosum.games.pooled import pooled
 
 __all__ = ["Unroll"]
 
-Judge = Callable[[Tensor], Tensor]
+Judge = Callable[..., Tensor]  # samples, and labels where it is told them, to logits
 Group = Mapping[str, Any]  # of an optimiser: its parameters and settings
 Memory = Mapping[str, Tensor]  # what it remembers of them, in one row [n] as they are here
 Step = tuple[Tensor, Memory]
@@ -118,7 +118,7 @@ class Unroll:
                 held = group["params"]
                 for p, part in zip(held, row.split([p.numel() for p in held]), strict=True):
                     tensors[names[p]] = part.view(p.shape)
-            return lambda x: functional_call(critic, tensors, (x,))
+            return lambda *inputs: functional_call(critic, tensors, inputs)
 
         law = _LAWS[type(self.optimiser)]
         # All parameters of a group in one row: a step is then few operations, whatever their number.

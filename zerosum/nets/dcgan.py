@@ -135,7 +135,8 @@ class DCGANCritic(nn.Module):
             layers += [_down(plan[i], channels[i - 1], channels[i], kernel, takes_bias(norm))]
             layers += [norm_layer(norm, channels[i]), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
-        mix, features = batch_layer_of(batch_layer, channels[-1] * prod(plan[-1].inner))
+        self.feature_count = channels[-1] * prod(plan[-1].inner)
+        mix, features = batch_layer_of(batch_layer, self.feature_count)
         self.judge = nn.Linear(features, 1)
         _initialise(self)
         self.batch_layer = mix
@@ -155,6 +156,10 @@ class DCGANCritic(nn.Module):
         h: Tensor = self.layers(x) if self.reference is None else self.reference.beside(self.layers, x)
         return h.flatten(1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.judge(self.batch_layer(self.features(x))).squeeze(1)
+    def judge_features(self, h: Tensor) -> Tensor:
+        """Logits [B] of features [B, d]."""
+        logits: Tensor = self.judge(self.batch_layer(h)).squeeze(1)
         return logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.judge_features(self.features(x))

@@ -112,7 +112,8 @@ class MLPCritic(nn.Module):
         for n, m in pairwise((prod(shape), *hidden)):
             layers += [Maxout(n, m, pieces)] if pieces > 1 else [nn.Linear(n, m), nn.LeakyReLU(0.2)]
             layers += [nn.Dropout(dropout[1])] if dropout[1] else []
-        mix, features = batch_layer_of(batch_layer, (prod(shape), *hidden)[-1])
+        self.feature_count = (prod(shape), *hidden)[-1]
+        mix, features = batch_layer_of(batch_layer, self.feature_count)
         self.layers = nn.Sequential(*layers, nn.Linear(features, 1))
         _uniform(self, bound)
         self.batch_layer = mix
@@ -125,6 +126,10 @@ class MLPCritic(nn.Module):
             x = layer(x)
         return x
 
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.layers[-1](self.batch_layer(self.features(x))).squeeze(1)
+    def judge_features(self, h: Tensor) -> Tensor:
+        """Logits [B] of features [B, d]."""
+        logits: Tensor = self.layers[-1](self.batch_layer(h)).squeeze(1)
         return logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.judge_features(self.features(x))

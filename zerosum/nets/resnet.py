@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zerosum.nets.conditioning import class_batch_norm
 from zerosum.nets.folding import ConvPool2d, UpConv2d
 from zerosum.nets.minibatch import batch_layer as batch_layer_of
 from zerosum.nets.norms import norm_layer, takes_bias
@@ -41,7 +42,7 @@ MakeNorm = Callable[[int], nn.Module]
 class Block(nn.Module):
     """shortcut(x) + conv2(ReLU(norm2(conv1(ReLU(norm1(x)))))).
 
-    `norm1` None leaves out the first ReLU too, as before an image.
+    `norm1` None leaves out the first ReLU too, as before an image. A `condition` goes to both norms.
     """
 
     def __init__(
@@ -56,11 +57,12 @@ class Block(nn.Module):
         self.norm1, self.conv1, self.norm2, self.conv2 = norm1, conv1, norm2, conv2
         self.shortcut = shortcut
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        given = () if condition is None else (condition,)
         h = x
         if self.norm1 is not None:  # the shortcut needs x as it is
-            h = F.relu(self.norm1(x), inplace=not isinstance(self.norm1, nn.Identity))
-        h = self.conv2(F.relu(self.norm2(self.conv1(h)), inplace=True))
+            h = F.relu(self.norm1(x, *given), inplace=not isinstance(self.norm1, nn.Identity))
+        h = self.conv2(F.relu(self.norm2(self.conv1(h), *given), inplace=True))
         out: Tensor = h + self.shortcut(x)
         return out
 
@@ -158,7 +160,8 @@ class ResNetGenerator(nn.Module):
     """z [B, latent] → images [B, C, H, W] in (−1, 1).
 
     `shape` is (C, H, W); raises ValueError, naming the nearest sizes, where H or W does not halve evenly.
-    `folded=False` computes the same in plain steps, for comparison.
+    `folded=False` computes the same in plain steps, for comparison. With `classes` batch norm's gain and
+    bias are each class's own, but for the last norm's, and labels [B] are asked for.
 
     >>> ResNetGenerator((3, 48, 80), width=8)(torch.zeros(2, 128)).shape
     torch.Size([2, 3, 48, 80])
@@ -172,16 +175,20 @@ class ResNetGenerator(nn.Module):
         width: int = 256,
         growth: int = 1,
         norm: str = "batch",
+        classes: int = 0,
         folded: bool = True,
     ) -> None:
         super().__init__()
         k = even_halvings(shape[1:])
         widths = _widths(width, growth, k + 1)
         make_norm, bias = _norm(norm), takes_bias(norm)
+        if classes and norm != "batch":
+            raise ValueError(f"--norm {norm}: a conditional residual generator has batch norm")
+        of_blocks = partial(class_batch_norm, classes=classes) if classes else make_norm
         self.base = (widths[k], shape[1] >> k, shape[2] >> k)
         self.project = nn.Linear(latent, prod(self.base))
         blocks = (
-            up_block(widths[i + 1], widths[i], make_norm, bias=bias, folded=folded)
+            up_block(widths[i + 1], widths[i], of_blocks, bias=bias, folded=folded)
             for i in reversed(range(k))
         )
         self.blocks = nn.Sequential(*blocks)
@@ -189,9 +196,11 @@ class ResNetGenerator(nn.Module):
         self.to_image = nn.Conv2d(widths[0], shape[0], 3, padding=1)
         _initialise(self, self.blocks)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         x: Tensor = self.project(z).unflatten(1, self.base)
-        x = self.blocks(x.contiguous(memory_format=torch.channels_last))
+        x = x.contiguous(memory_format=torch.channels_last)
+        for block in self.blocks:
+            x = block(x, labels)
         image: Tensor = self.to_image(F.relu(self.norm(x), inplace=True))
         return torch.tanh(image)
 
@@ -235,7 +244,8 @@ class ResNetCritic(nn.Module):
                 blocks += [flat_block(widths[i - 1], widths[i], make_norm, bias=bias)]
         self.blocks = nn.Sequential(*blocks)
         self.pooling = pooling
-        mix, features = batch_layer_of(batch_layer, widths[k])
+        self.feature_count = widths[k]
+        mix, features = batch_layer_of(batch_layer, self.feature_count)
         self.judge = nn.Linear(features, 1)
         _initialise(self, self.blocks)
         self.batch_layer = mix
@@ -245,6 +255,10 @@ class ResNetCritic(nn.Module):
         h = F.relu(self.blocks(x), inplace=True)
         return h.sum((2, 3)) if self.pooling == "sum" else h.mean((2, 3))
 
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.judge(self.batch_layer(self.features(x))).squeeze(1)
+    def judge_features(self, h: Tensor) -> Tensor:
+        """Logits [B] of features [B, d]."""
+        logits: Tensor = self.judge(self.batch_layer(h)).squeeze(1)
         return logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.judge_features(self.features(x))

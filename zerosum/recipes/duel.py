@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from zerosum.draws import Latent
 from zerosum.games.adversarial import Adversarial
+from zerosum.games.conditional import Auxiliary
 from zerosum.games.unrolling import Unroll
 from zerosum.recipes.parts import (
     constraint_of,
@@ -38,6 +39,7 @@ class Rules:
     objective: str = "non-saturating"
     penalty: tuple[str, ...] = ()
     constraint: str = "none"
+    generator_constraint: str = "none"
     corruption: tuple[str, ...] = ()
     regulariser: tuple[str, ...] = ()
     critic_steps: int = 1
@@ -61,11 +63,15 @@ def duel(
     latent: Latent,
     rules: Rules,
     begin: Callable[[Tensor], None] | None = None,
+    *,
+    classes: int = 0,
+    auxiliary: Auxiliary | None = None,
 ) -> System:
     """Critic against generator by these rules, each with an optimiser of the same kind.
 
-    With `rules.pack` m the critic must have been built for m samples at once. Raises ValueError for
-    unknown parts and for parts that contradict each other.
+    With `rules.pack` m the critic must have been built for m samples at once. With `classes` both nets
+    are told labels; with `auxiliary` the critic tells them instead. Raises ValueError for unknown parts
+    and for parts that contradict each other.
 
     >>> nets = nn.Linear(4, 2), nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
     >>> rules = Rules(objective="wasserstein", constraint="clip", lr=5e-5, batch=64, images=1)
@@ -75,10 +81,14 @@ def duel(
     if rules.pack > 0 and rules.batch % rules.pack:
         raise ValueError(f"--pack {rules.pack}: --batch must be a multiple of it, and {rules.batch} is not")
     rates = {"generator": rules.lr, "critic": rules.lr if rules.critic_lr is None else rules.critic_lr}
-    constraint = constraint_of(rules.constraint)
-    if constraint:  # before the optimiser is made: it may replace parameters
-        constraint.prepare(critic)
     players = {"generator": generator, "critic": critic}
+    constraints = {
+        "generator": constraint_of(rules.generator_constraint),
+        "critic": constraint_of(rules.constraint),
+    }
+    for name, constraint in constraints.items():
+        if constraint:  # before the optimiser is made: it may replace parameters
+            constraint.prepare(players[name])
     optimisers = {name: optimiser_of(rules.optimiser, players[name], rate) for name, rate in rates.items()}
     schedules = {name: schedule_of(rules.schedule, rate) for name, rate in rates.items()}
     game = Adversarial(
@@ -87,7 +97,8 @@ def duel(
         latent,
         objective_of(rules.objective),
         penalties=penalties_of(rules.penalty),
-        constraint=constraint,
+        constraint=constraints["critic"],
+        generator_constraint=constraints["generator"],
         corruptions=corruptions_of(rules.corruption),
         regularisers=regularisers_of(rules.regulariser),
         critic_steps=rules.critic_steps,
@@ -96,6 +107,8 @@ def duel(
         pack=rules.pack,
         feature_matching=rules.feature_matching,
         unroll=Unroll(rules.unroll, optimisers["critic"]) if rules.unroll else None,
+        labelled=classes > 0,
+        auxiliary=auxiliary,
     )
     return System(
         game,
@@ -106,6 +119,7 @@ def duel(
         rules.average,
         schedules={name: law for name, law in schedules.items() if law is not None},
         begin=begin,
+        classes=classes,
     )
 
 

@@ -14,6 +14,7 @@ SETTINGS: Mapping[str, str] = {
     "objective": "What critic and generator minimise.",
     "penalty": 'Penalty on the critic, name:key=value,...; may be given several times; "none" for none.',
     "constraint": "Constraint on the critic, name:key=value,...",
+    "generator_constraint": "Constraint on the generator, name:key=value,...",
     "corruption": "What the critic sees of real and fake alike: noise, augmentation; name:key=value,...",
     "regulariser": "Term on a player's weights alone, name:key=value,...",
     "pack": "How many samples the critic judges at once (PacGAN).",

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, Literal, NamedTuple, get_type_hints
 
 from zerosum.names import convert, look_up, unknown
 from zerosum.recipes.classic import dcgan, gan, wgan_gp
@@ -27,12 +27,15 @@ class Recipe:
 
     `function(shape, *, …)` takes keyword arguments with defaults. Where a default is a dataclass, such
     as the `Rules` that all two-player recipes share, each of its fields is a setting of the recipe.
+    `labels` tells whether it makes samples by class: a function to which they are not "unused" is
+    called `function(shape, classes, *, …)`, with 0 classes for none.
     """
 
     name: str
     function: Callable[..., System]
     paper: str
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    labels: Literal["unused", "optional", "needed"] = "unused"
 
     @property
     def summary(self) -> str:
@@ -51,7 +54,9 @@ class Recipe:
     def _walk(self) -> Iterator[tuple[str | None, Setting]]:
         """Each setting with the argument whose field it is, if any."""
         hints = get_type_hints(self.function)
-        for name, parameter in list(inspect.signature(self.function).parameters.items())[1:]:
+        for name, parameter in inspect.signature(self.function).parameters.items():
+            if parameter.kind is not parameter.KEYWORD_ONLY:
+                continue
             default = parameter.default
             if is_dataclass(default) and not isinstance(default, type):
                 inner = get_type_hints(type(default))
@@ -80,14 +85,27 @@ class Recipe:
             for name, value in given.items()
         }
 
-    def build(self, shape: tuple[int, ...], settings: Mapping[str, Any] | None = None) -> System:
+    def build(
+        self, shape: tuple[int, ...], settings: Mapping[str, Any] | None = None, classes: int = 0
+    ) -> System:
         """The system for samples of this shape; settings that are not given have their defaults.
 
         >>> RECIPES["dcgan"].build((1, 16, 16), {"width": 4, "lr": 1e-3}).batch
         128
 
-        Raises ValueError as `check` does, and where settings contradict each other.
+        Raises ValueError as `check` does, where settings contradict each other, and where labels are
+        given to a recipe that has no use for them or are not given to one that needs them.
         """
+        if classes and self.labels == "unused":
+            able = ", ".join(name for name, recipe in RECIPES.items() if recipe.labels != "unused")
+            raise ValueError(
+                f"recipe {self.name} takes no labels: leave --labels out, or choose one of {able}"
+            )
+        if not classes and self.labels == "needed":
+            raise ValueError(
+                f"recipe {self.name} makes samples by class, and the data have no labels: sort the images "
+                "into class subfolders, or give an array of them with --labels"
+            )
         given = self.check(settings or {})
         parameters = inspect.signature(self.function).parameters
         arguments: dict[str, Any] = {}
@@ -97,7 +115,8 @@ class Recipe:
                 into = arguments if argument is None else shared.setdefault(argument, {})
                 into[setting.name] = given[setting.name]
         changed = {name: replace(parameters[name].default, **values) for name, values in shared.items()}
-        return self.function(shape, **arguments, **changed)
+        labels = () if self.labels == "unused" else (classes,)
+        return self.function(shape, *labels, **arguments, **changed)
 
 
 _SMALL_CONVOLUTIONAL = {"width": 32, "kernel": 4, "batch": 64, "fakes": "shared"}
