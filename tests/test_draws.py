@@ -6,8 +6,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from zerosum.draws import BLOCK, Draws, Latent, mix
+from zerosum.draws import BLOCK, Draws, Latent, _cut_normal, mix
 
 
 @given(st.integers(0, 70), st.integers(0, 70), st.integers(0, 70), st.sampled_from([(), (1,), (3,), (2, 5)]))
@@ -88,6 +89,46 @@ def test_latents():
     assert uniform.min() < -0.9
     assert 0.9 < uniform.max() <= 1
     assert abs(uniform.mean()) < 3 / (3 * uniform.numel()) ** 0.5
+
+
+@pytest.mark.parametrize("threshold", [0.02, 0.5, 1.0, 2.0, 9.0, float("inf")])
+def test_truncated_latents_have_the_normal_law_between_the_thresholds(threshold):
+    latent = Latent(100).truncated(threshold)
+    z = latent(Draws(seed=1, stop=1000))
+    assert z.dtype == torch.float32
+    assert z.isfinite().all()
+    assert z.abs().max() <= threshold
+    law = stats.truncnorm(-threshold, threshold)
+    assert stats.kstest(z.double().flatten().numpy(), law.cdf).pvalue > 0.01
+    assert torch.equal(z[10:20], latent(Draws(seed=1, start=10, stop=20)))
+
+
+def test_the_ends_of_the_unit_interval_are_cut_to_finite_numbers():
+    ends = torch.tensor([0.0, 1 - 2**-24])
+    z = _cut_normal(ends, float("inf"))
+    expected = stats.norm.isf(2**-25)
+    torch.testing.assert_close(z.double(), torch.tensor([-expected, expected]).double(), rtol=1e-5, atol=0.0)
+    torch.testing.assert_close(_cut_normal(ends, 1e-3), torch.tensor([-1e-3, 1e-3]))
+
+
+def test_a_smaller_threshold_draws_the_same_latents_towards_the_middle():
+    draw = Draws(seed=4, stop=50)
+    wide, narrow = (Latent(20).truncated(t)(draw) for t in (2.0, 0.5))
+    assert torch.equal(wide.sign(), narrow.sign())
+    assert (narrow.abs() <= wide.abs()).all()
+    assert not Latent(20).truncated(0)(draw).any()
+    assert Latent(3).truncated(0.5).truncated(2.0) == Latent(3).truncated(0.5)
+
+
+@pytest.mark.parametrize("threshold", [-1e-9, -1.0, float("nan")])
+def test_a_negative_threshold_is_refused(threshold):
+    with pytest.raises(ValueError, match="--truncation must be at least 0, not"):
+        Latent(3).truncated(threshold)
+
+
+def test_uniform_latents_have_no_tails_to_cut():
+    with pytest.raises(ValueError, match=r"--truncation cuts .* and these latents are uniform"):
+        Latent(3, "uniform").truncated(1.0)
 
 
 @given(
