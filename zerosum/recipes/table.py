@@ -161,7 +161,13 @@ RECIPES: Mapping[str, Recipe] = {
             sngan,
             "Miyato et al. 2018, Spectral Normalization for GANs, arXiv:1802.05957",
             {
-                "small": {**_SMALL_RESIDUAL, "critic_steps": 1, "critic_lr": 4e-4, "images": 400_000},
+                "small": {
+                    **_SMALL_RESIDUAL,
+                    "critic_steps": 1,
+                    "critic_lr": 4e-4,
+                    "schedule": ("linear:start=0,stop=500000",),
+                    "images": 500_000,
+                },
                 "large": {"width": 64, "critic_width": 64, "growth": 16, "flat": 1},
             },
         ),
