@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zerosum.nets.convolution import closed_where_small
 
-__all__ = ["ConvPool2d", "UpConv2d", "pool", "up"]
+__all__ = ["ConvPool2d", "UpConv2d", "conv_pool", "pool", "up", "up_conv"]
 
 
 def up(x: Tensor) -> Tensor:
@@ -41,6 +41,28 @@ def _quads(weight: Tensor) -> Tensor:
     return F.avg_pool2d(weight, 2, stride=1, padding=1, divisor_override=1)
 
 
+def up_conv(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """up(x) convolved with a 3×3 weight [c_out, c_in, 3, 3]: [B, c_in, H, W] → [B, c_out, 2H, 2W].
+
+    An output pixel sees 2×2 pixels of x, to each of which goes the sum of the weights that fall on it.
+
+    >>> x, weight = torch.randn(2, 3, 5, 4), torch.randn(8, 3, 3, 3)
+    >>> torch.allclose(up_conv(x, weight), F.conv2d(up(x), weight, padding=1), atol=1e-4)
+    True
+    """
+    return F.conv_transpose2d(x, _quads(weight.transpose(0, 1).flip(2, 3)), bias, stride=2, padding=1)
+
+
+def conv_pool(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Means over 2×2 of x convolved with a 3×3 weight: [B, c_in, H, W] → [B, c_out, ⌊H/2⌋, ⌊W/2⌋].
+
+    >>> x, weight = torch.randn(2, 3, 6, 4), torch.randn(8, 3, 3, 3)
+    >>> torch.allclose(conv_pool(x, weight), pool(F.conv2d(x, weight, padding=1)), atol=1e-4)
+    True
+    """
+    return F.conv2d(x, _quads(weight) / 4, bias, stride=2, padding=1)
+
+
 class _Folded(nn.Conv2d):
     """A convolution that keeps the size, 3×3 or 1×1; `folded=False` computes the same in plain steps."""
 
@@ -56,8 +78,7 @@ class _Folded(nn.Conv2d):
 class UpConv2d(_Folded):
     """conv(up(x)): [B, c_in, H, W] → [B, c_out, 2H, 2W].
 
-    Folded, a 3×3 is a transposed convolution: an output pixel sees 2×2 pixels of x, to each of which
-    goes the sum of the weights that fall on it.
+    Folded, a 3×3 is a transposed convolution: see `up_conv`.
 
     >>> layer, x = UpConv2d(3, 8), torch.randn(2, 3, 5, 4)
     >>> torch.allclose(layer(x), F.conv2d(up(x), layer.weight, layer.bias, padding=1), atol=1e-5)
@@ -69,9 +90,8 @@ class UpConv2d(_Folded):
             return super().forward(up(input))
         if self.kernel_size == (1, 1):
             return up(super().forward(input))
-        kernel = _quads(self.weight.transpose(0, 1).flip(2, 3))
         with closed_where_small(self, input, input.shape[2] * input.shape[3]):
-            return F.conv_transpose2d(input, kernel, self.bias, stride=2, padding=1)
+            return up_conv(input, self.weight, self.bias)
 
 
 class ConvPool2d(_Folded):
@@ -87,6 +107,5 @@ class ConvPool2d(_Folded):
             return pool(super().forward(input))
         if self.kernel_size == (1, 1):
             return super().forward(pool(input))
-        kernel = _quads(self.weight) / 4
         with closed_where_small(self, input, (input.shape[2] // 2) * (input.shape[3] // 2)):
-            return F.conv2d(input, kernel, self.bias, stride=2, padding=1)
+            return conv_pool(input, self.weight, self.bias)

@@ -99,6 +99,10 @@ class MinibatchStd(nn.Module):
         self.group = group
 
     def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.deviation(x)], 1)
+
+    def deviation(self, x: Tensor) -> Tensor:
+        """What is appended for features [B, n], alone: [B, 1]."""
         whole = widened(processes.gather(x) if self.training else x)
         groups = max(1, len(whole) // self.group)
         which = torch.arange(len(whole), device=x.device) % groups
@@ -110,7 +114,7 @@ class MinibatchStd(nn.Module):
         variance = mean((whole - mean(whole)[which]).square())
         deviation = (variance + 1e-8).sqrt().mean(1, keepdim=True)[which]
         share = processes.share_of(len(whole)) if self.training else range(len(x))
-        return torch.cat([x, deviation[share.start : share.stop].to(x.dtype)], 1)
+        return deviation[share.start : share.stop].to(x.dtype)
 
 
 MakeLayer = Callable[[int], nn.Module]
