@@ -101,7 +101,8 @@ def _advance_all(module: nn.Module) -> None:
 def spectral_norm() -> Constraint:
     """Divide each linear, convolutional or embedding weight by its largest singular value.
 
-    Miyato et al. 2018; on embeddings Miyato & Koyama 2018.
+    Miyato et al. 2018; on embeddings Miyato & Koyama 2018. A layer with a true attribute `unbounded` is
+    left as it is.
 
     One power iteration per update of the critic. The output channels of a transposed convolution are
     its weight's dimension 1. Normalisation layers are left as they are: batch norm multiplies by γ/s, s
@@ -116,6 +117,8 @@ def spectral_norm() -> Constraint:
 
     def prepare(module: nn.Module) -> None:
         for child in list(module.modules()):
+            if getattr(child, "unbounded", False):
+                continue
             if isinstance(child, _BOUNDED) and not parametrize.is_parametrized(child, "weight"):
                 part = SpectralNorm(child.weight, _outputs(child))
                 parametrize.register_parametrization(child, "weight", part)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = [
+    "ClassVectors",
     "ClassifyingCritic",
     "ConcatenatedCritic",
     "ConcatenatedGenerator",
@@ -41,6 +42,15 @@ def _at_least_one(classes: int) -> int:
     if classes < 1:
         raise ValueError(f"a conditional net needs at least 1 class, not {classes}")
     return classes
+
+
+class ClassVectors(nn.Embedding):
+    """An embedding whose vectors are inputs or gains, no linear map's rows: spectral norm leaves it alone.
+
+    Else a class's gains of 1 would become 1/√(K·C).
+    """
+
+    unbounded = True
 
 
 class ConditionalBatchNorm2d(nn.Module):
@@ -76,7 +86,7 @@ def class_batch_norm(channels: int, classes: int) -> ConditionalBatchNorm2d:
     >>> torch.equal(norm(x, torch.tensor([0, 2])), nn.BatchNorm2d(4)(x))
     True
     """
-    gain, bias = (nn.Embedding(_at_least_one(classes), channels) for _ in range(2))
+    gain, bias = (ClassVectors(_at_least_one(classes), channels) for _ in range(2))
     nn.init.ones_(gain.weight)
     nn.init.zeros_(bias.weight)
     return ConditionalBatchNorm2d(channels, gain, bias)

@@ -31,6 +31,7 @@ __all__ = [
     "ResNetCritic",
     "ResNetGenerator",
     "down_block",
+    "feature_maps",
     "flat_block",
     "stem_block",
     "up_block",
@@ -131,8 +132,12 @@ def flat_block(c_in: int, c_out: int, norm: MakeNorm, *, bias: bool = True) -> B
     )
 
 
-def _widths(width: int, growth: int, count: int) -> list[int]:
-    """Feature maps from the image inwards."""
+def feature_maps(width: int, growth: int, count: int) -> list[int]:
+    """How many feature maps from the image inwards: doubled with each of `count` − 1 blocks, up to `growth`.
+
+    >>> feature_maps(64, growth=4, count=5)
+    [64, 128, 256, 256, 256]
+    """
     if width < 1 or growth < 1:
         raise ValueError(
             f"--width, --critic-width and --growth must be at least 1, not width={width}, growth={growth}"
@@ -180,7 +185,7 @@ class ResNetGenerator(nn.Module):
     ) -> None:
         super().__init__()
         k = even_halvings(shape[1:])
-        widths = _widths(width, growth, k + 1)
+        widths = feature_maps(width, growth, k + 1)
         make_norm, bias = _norm(norm), takes_bias(norm)
         if classes and norm != "batch":
             raise ValueError(f"--norm {norm}: a conditional residual generator has batch norm")
@@ -230,7 +235,7 @@ class ResNetCritic(nn.Module):
     ) -> None:
         super().__init__()
         k = even_halvings(shape[1:])
-        widths = _widths(width, growth, k + 1)
+        widths = feature_maps(width, growth, k + 1)
         if flat < 1:
             raise ValueError(f"--flat must be at least 1 block, not {flat}")
         if pooling not in ("sum", "mean"):
