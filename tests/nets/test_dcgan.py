@@ -110,6 +110,16 @@ def test_memory_format_changes_nothing_but_speed():
     torch.testing.assert_close(critic(x.contiguous(memory_format=torch.channels_last)), plain)
 
 
+def test_filters_may_be_constant():
+    """As in the generator of the WGAN papers' second row: no doubling inwards."""
+    generator, critic = (make((3, 64, 64), width=4, growth=1) for make in (DCGANGenerator, DCGANCritic))
+    assert [up.in_channels for up in of(generator, nn.ConvTranspose2d)] == [4, 4, 4, 4]
+    assert [down.out_channels for down in of(critic, nn.Conv2d)] == [4, 4, 4, 4]
+    assert critic.judge.in_features == 4 * 4 * 4
+    with pytest.raises(ValueError, match="--growth must be at least 1, not width=4, growth=0"):
+        DCGANCritic((3, 64, 64), width=4, growth=0)
+
+
 def test_an_unknown_norm_is_refused():
     with pytest.raises(ValueError, match="batch, layer, virtual or none"):
         DCGANCritic((3, 32, 32), width=4, norm="instance")

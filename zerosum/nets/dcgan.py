@@ -2,7 +2,9 @@
 
 Radford, Metz & Chintala 2015: strided convolutions and no pooling, batch norm except at the
 generator's output and the critic's input, ReLU and tanh in the generator, LeakyReLU .2 in the
-critic, weights N(0, .02). Channels double with each halving, up to eight times `width`.
+critic, weights N(0, .02). Channels double with each halving, up to `growth` times `width`, eight in
+the paper. `activation` puts tanh or gated units for all (Leaky)ReLU, as WGAN-GP's robustness table does
+(Gulrajani et al. 2017, figure 2): each gated layer has twice the feature maps, and gives half of them.
 """
 
 from math import prod
@@ -10,6 +12,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from zerosum.nets.activations import activation as activation_of
+from zerosum.nets.activations import maps_for
 from zerosum.nets.convolution import Conv2d, ConvTranspose2d
 from zerosum.nets.minibatch import batch_layer as batch_layer_of
 from zerosum.nets.norms import norm_layer, takes_bias
@@ -19,9 +23,11 @@ from zerosum.nets.virtual import REFERENCE, Reference, VirtualBatchNorm
 __all__ = ["DCGANCritic", "DCGANGenerator"]
 
 
-def _channels(width: int, plan: list[Stage]) -> list[int]:
+def _channels(width: int, growth: int, plan: list[Stage]) -> list[int]:
     """Feature maps after each halving, from the image inwards."""
-    return [width * min(2**i, 8) for i in range(len(plan))]
+    if width < 1 or growth < 1:
+        raise ValueError(f"--width and --growth must be at least 1, not width={width}, growth={growth}")
+    return [width * min(2**i, growth) for i in range(len(plan))]
 
 
 def _down(stage: Stage, c_in: int, c_out: int, kernel: int, bias: bool) -> Conv2d:
@@ -71,19 +77,21 @@ class DCGANGenerator(nn.Module):
         *,
         latent: int = 100,
         width: int = 128,
+        growth: int = 8,
         kernel: int = 5,
         norm: str = "batch",
+        activation: str = "relu",
     ) -> None:
         super().__init__()
         plan = stages(shape[1:])
-        channels = _channels(width, plan)
-        bias = takes_bias(norm)
-        self.base = (channels[-1], *plan[-1].inner)
+        channels = _channels(width, growth, plan)
+        bias, maps = takes_bias(norm), maps_for(activation)
+        self.base = (maps * channels[-1], *plan[-1].inner)
         self.project = nn.Linear(latent, prod(self.base), bias=bias)
-        layers: list[nn.Module] = [norm_layer(norm, channels[-1]), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [norm_layer(norm, maps * channels[-1]), activation_of(activation)]
         for i in reversed(range(1, len(plan))):
-            layers += [_up(plan[i], channels[i], channels[i - 1], kernel, bias)]
-            layers += [norm_layer(norm, channels[i - 1]), nn.ReLU(inplace=True)]
+            layers += [_up(plan[i], channels[i], maps * channels[i - 1], kernel, bias)]
+            layers += [norm_layer(norm, maps * channels[i - 1]), activation_of(activation)]
         layers += [_up(plan[0], channels[0], shape[0], kernel, bias), nn.Tanh()]
         self.layers = nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
         _initialise(self)
@@ -122,18 +130,20 @@ class DCGANCritic(nn.Module):
         shape: tuple[int, int, int],
         *,
         width: int = 128,
+        growth: int = 8,
         kernel: int = 5,
         norm: str = "batch",
+        activation: str = "relu",
         batch_layer: str = "none",
     ) -> None:
         super().__init__()
         plan = stages(shape[1:])
-        channels = _channels(width, plan)
-        layers: list[nn.Module] = [_down(plan[0], shape[0], channels[0], kernel, True)]
-        layers += [nn.LeakyReLU(0.2, inplace=True)]
+        channels, maps = _channels(width, growth, plan), maps_for(activation)
+        layers: list[nn.Module] = [_down(plan[0], shape[0], maps * channels[0], kernel, True)]
+        layers += [activation_of(activation, 0.2)]
         for i in range(1, len(plan)):
-            layers += [_down(plan[i], channels[i - 1], channels[i], kernel, takes_bias(norm))]
-            layers += [norm_layer(norm, channels[i]), nn.LeakyReLU(0.2, inplace=True)]
+            layers += [_down(plan[i], channels[i - 1], maps * channels[i], kernel, takes_bias(norm))]
+            layers += [norm_layer(norm, maps * channels[i]), activation_of(activation, 0.2)]
         self.layers = nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
         self.feature_count = channels[-1] * prod(plan[-1].inner)
         mix, features = batch_layer_of(batch_layer, self.feature_count)

@@ -6,7 +6,10 @@ Each setting is explained once for all recipes, in `zerosum.recipes.glossary`.
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import nn
+
 from zerosum.draws import Latent
+from zerosum.nets.bottleneck import BottleneckCritic, BottleneckGenerator
 from zerosum.nets.resnet import ResNetCritic, ResNetGenerator
 from zerosum.recipes.duel import Law, Rules, duel, image_shape, packed
 from zerosum.recipes.system import System
@@ -20,6 +23,8 @@ Norm = Literal["batch", "layer", "none"]
 class ResNets:
     """A residual generator and critic; each field is a setting of the recipe.
 
+    With `depth` they are bottleneck nets of so many layers instead.
+
     >>> ResNets(width=64).critic_width
     128
     """
@@ -29,6 +34,7 @@ class ResNets:
     width: int
     critic_width: int = 128
     growth: int = 1
+    depth: int = 0
     flat: int = 2
     pooling: Literal["sum", "mean"] = "sum"
     norm: Norm = "batch"
@@ -82,11 +88,19 @@ def wgan_gp_resnet(
 
 
 def _residual(recipe: str, shape: tuple[int, ...], nets: ResNets, rules: Rules) -> System:
+    made, judged = image_shape(recipe, shape), image_shape(recipe, packed(shape, rules))
+    generator, critic = _deep(made, judged, nets) if nets.depth else _shallow(made, judged, nets)
+    return duel(generator, critic, Latent(nets.latent, nets.latent_law), rules)
+
+
+def _shallow(
+    made: tuple[int, int, int], judged: tuple[int, int, int], nets: ResNets
+) -> tuple[nn.Module, nn.Module]:
     generator = ResNetGenerator(
-        image_shape(recipe, shape), latent=nets.latent, width=nets.width, growth=nets.growth, norm=nets.norm
+        made, latent=nets.latent, width=nets.width, growth=nets.growth, norm=nets.norm
     )
     critic = ResNetCritic(
-        image_shape(recipe, packed(shape, rules)),
+        judged,
         width=nets.critic_width,
         growth=nets.growth,
         flat=nets.flat,
@@ -94,4 +108,22 @@ def _residual(recipe: str, shape: tuple[int, ...], nets: ResNets, rules: Rules) 
         norm=nets.critic_norm,
         batch_layer=nets.batch_layer,
     )
-    return duel(generator, critic, Latent(nets.latent, nets.latent_law), rules)
+    return generator, critic
+
+
+def _deep(
+    made: tuple[int, int, int], judged: tuple[int, int, int], nets: ResNets
+) -> tuple[nn.Module, nn.Module]:
+    generator = BottleneckGenerator(
+        made, depth=nets.depth, latent=nets.latent, width=nets.width, growth=nets.growth, norm=nets.norm
+    )
+    critic = BottleneckCritic(
+        judged,
+        depth=nets.depth,
+        width=nets.critic_width,
+        growth=nets.growth,
+        pooling=nets.pooling,
+        norm=nets.critic_norm,
+        batch_layer=nets.batch_layer,
+    )
+    return generator, critic
