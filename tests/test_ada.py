@@ -132,7 +132,7 @@ def test_real_and_fake_are_spared_independently():
 
 
 def amounts(p: float = 1.0) -> _Amounts:
-    return _Amounts(Draws(seed=4, stop=8), "real", torch.tensor(p), frozenset(_NAMES))
+    return _Amounts(Draws(seed=4, stop=8), "real", torch.tensor(p), dict.fromkeys(_NAMES, 1.0))
 
 
 def test_the_geometric_map_is_the_product_of_its_parts():

@@ -6,16 +6,18 @@ its images turned or inverted, as long as the reals are seen upright more often 
 """
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from zerosum.annealing import cosine
 from zerosum.augmentation import cut, recolour, rotation, warp
 from zerosum.corruptions import Corruption, images_only, parse_policy
 from zerosum.draws import Draws
 from zerosum.objectives import widened
 
-__all__ = ["ada"]
+__all__ = ["ada", "ada_ramp"]
 
 _GROUPS = {
     "blit": ("xflip", "rotate90", "xint"),
@@ -25,14 +27,15 @@ _GROUPS = {
 _GEOMETRIC = {*_GROUPS["blit"], *_GROUPS["geom"]}
 _NAMES = (*(name for group in _GROUPS.values() for name in group), "noise", "cutout")
 _COLUMNS = (*_NAMES, "rotate again")  # the paper turns before and after the anisotropic scaling
+Shares = Mapping[str, float]  # of p, by transformation: how often each is made; those without one never
 
 
 class _Amounts:
     """What each sample is to undergo: amounts are 0 for whatever it is spared."""
 
-    def __init__(self, draw: Draws, purpose: str, p: Tensor, names: frozenset[str]) -> None:
+    def __init__(self, draw: Draws, purpose: str, p: Tensor, shares: Shares) -> None:
         # Both turns together are made with probability p.
-        chance = {name: p * (name in names) for name in _NAMES}
+        chance = {name: p * shares.get(name, 0.0) for name in _NAMES}
         chance["rotate"] = chance["rotate again"] = 1 - (1 - chance["rotate"]).sqrt()
         chances = torch.stack([chance[name] for name in _COLUMNS])
         on = draw.uniform(f"{purpose}/ada on", len(_COLUMNS)) < chances
@@ -98,6 +101,33 @@ def _colours(amounts: _Amounts, channels: int) -> tuple[Tensor, Tensor]:
     return matrix, contrast * flip * brightness
 
 
+def _shares(policy: str, color: float, what: str) -> Shares:
+    names = parse_policy(policy, (*_GROUPS, *_NAMES), f"policy of {what}")
+    each = (n for name in names for n in _GROUPS.get(name, (name,)))
+    return {name: color if name in _GROUPS["color"] else 1.0 for name in each}
+
+
+def _transformed(x: Tensor, draw: Draws, purpose: str, p: Tensor, shares: Shares) -> Tensor:
+    x = widened(x)
+    with torch.autocast(x.device.type, enabled=False):
+        amounts = _Amounts(draw, purpose, p, shares)
+        if shares.keys() & _GEOMETRIC:
+            x = warp(x, *_geometry(amounts, *x.shape[2:]))
+        if shares.keys() & {*_GROUPS["color"]}:
+            x = recolour(x, *_colours(amounts, x.shape[1]))
+        if "noise" in shares:
+            sigma = 0.1 * amounts.normal("noise").abs()
+            noise = draw.normal(f"{purpose}/ada noise", *x.shape[1:])
+            x = x + (sigma[:, None, None, None] * noise).to(x.dtype)
+        if "cutout" in shares:
+            sides = torch.tensor(x.shape[2:], device=x.device)
+            centre = (amounts.uniforms("cutout") + 1) / 2 * sides
+            nowhere = torch.full_like(centre, -torch.inf)
+            centre = torch.where(amounts.on["cutout"][:, None], centre, nowhere)
+            x = cut(x, centre, (x.shape[2] / 2, x.shape[3] / 2))
+    return x
+
+
 class _ADA(Corruption):
     adaptive = True
     p: Tensor
@@ -105,9 +135,9 @@ class _ADA(Corruption):
     calls: Tensor
     since: Tensor
 
-    def __init__(self, target: float, images: int, every: int, names: frozenset[str]) -> None:
+    def __init__(self, target: float, images: int, every: int, shares: Shares) -> None:
         super().__init__()
-        self.target, self.images, self.every, self.names = target, images, every, names
+        self.target, self.images, self.every, self.shares = target, images, every, shares
         self.register_buffer("p", torch.zeros(()))
         self.register_buffer("signs", torch.zeros(()))  # summed since p last moved
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
@@ -115,26 +145,7 @@ class _ADA(Corruption):
 
     def forward(self, x: Tensor, draw: Draws, purpose: str, images: int) -> Tensor:
         images_only(x, "ada")
-        if self.p == 0:
-            return x
-        x = widened(x)
-        with torch.autocast(x.device.type, enabled=False):
-            amounts = _Amounts(draw, purpose, self.p, self.names)
-            if self.names & _GEOMETRIC:
-                x = warp(x, *_geometry(amounts, *x.shape[2:]))
-            if self.names & {*_GROUPS["color"]}:
-                x = recolour(x, *_colours(amounts, x.shape[1]))
-            if "noise" in self.names:
-                sigma = 0.1 * amounts.normal("noise").abs()
-                noise = draw.normal(f"{purpose}/ada noise", *x.shape[1:])
-                x = x + (sigma[:, None, None, None] * noise).to(x.dtype)
-            if "cutout" in self.names:
-                sides = torch.tensor(x.shape[2:], device=x.device)
-                centre = (amounts.uniforms("cutout") + 1) / 2 * sides
-                nowhere = torch.full_like(centre, -torch.inf)
-                centre = torch.where(amounts.on["cutout"][:, None], centre, nowhere)
-                x = cut(x, centre, (x.shape[2] / 2, x.shape[3] / 2))
-        return x
+        return x if self.p == 0 else _transformed(x, draw, purpose, self.p, self.shares)
 
     @torch.no_grad()
     def adapt(self, real_sign: Tensor | float, images: int) -> None:
@@ -183,5 +194,35 @@ def ada(
         raise ValueError(f"ada: target is a mean of signs, between -1 and 1, not {target}")
     if images < 1 or every < 1:
         raise ValueError(f"ada: images and every must be at least 1, not {images} and {every}")
-    names = parse_policy(policy, (*_GROUPS, *_NAMES), "policy of ada")
-    return _ADA(target, images, every, frozenset(n for name in names for n in _GROUPS.get(name, (name,))))
+    return _ADA(target, images, every, _shares(policy, 1.0, "ada"))
+
+
+class _Ramp(Corruption):
+    def __init__(self, p: float, images: int, shares: Shares) -> None:
+        super().__init__()
+        self.p, self.images, self.shares = p, images, shares
+
+    def forward(self, x: Tensor, draw: Draws, purpose: str, images: int) -> Tensor:
+        images_only(x, "ada-ramp")
+        p = cosine(images, 0.0, self.p, self.images)
+        return x if p == 0 else _transformed(x, draw, purpose, torch.tensor(p, device=x.device), self.shares)
+
+
+def ada_ramp(
+    p: float = 0.55, images: int = 20_000_000, policy: str = "blit+geom+color+cutout", color: float = 0.5
+) -> Corruption:
+    """The augmentations of `ada`, their probability going by a cosine from 0 to `p` over `images`.
+
+    As R3GAN has it (Huang et al. 2024; the defaults are its CIFAR-10's): nothing adapts. Those of the
+    group color are made with probability `color` · p. Raises ValueError for points.
+
+    >>> x = torch.ones(2, 1, 8, 8)
+    >>> torch.equal(ada_ramp()(x, Draws(stop=2), "real", 0), x)
+    True
+    """
+    for name, value in (("p", p), ("color", color)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"ada-ramp: {name} must be 0 to 1, not {value}")
+    if images < 1:
+        raise ValueError(f"ada-ramp: images must be at least 1, not {images}")
+    return _Ramp(p, images, _shares(policy, color, "ada-ramp"))

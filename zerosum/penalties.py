@@ -5,12 +5,13 @@ is a closure x → logits [B] into which any labels are bound, so penalties neve
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from zerosum import processes
+from zerosum.annealing import cosine
 from zerosum.augmentation import warp
 from zerosum.closed import Closed
 from zerosum.draws import Draws
@@ -40,6 +41,9 @@ class Penalty:
     Lazy penalties (Karras et al. 2020, appendix B) are taken at each `every`-th step only, `every`
     times as heavy: the same pull on average, for less work.
 
+    With `final` the weight goes there from `weight` by a cosine over the first `over` images shown:
+    `at(images)` is the penalty as it then is.
+
     `per_sample` tells that the critic must judge each sample alone, as every gradient by the input
     needs it; `mixes`, that the measure is one of the whole batch, which then cannot be cut.
 
@@ -53,16 +57,32 @@ class Penalty:
     every: int = 1
     per_sample: bool = True
     mixes: bool = False
+    final: float | None = None
+    over: int = 1
 
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ValueError(f"{self.name}: every must be at least 1 step, not {self.every}")
         if self.weight < 0:
             raise ValueError(f"{self.name}: weight must not be negative, and {self.weight} is")
+        if self.final is not None and self.final < 0:
+            raise ValueError(f"{self.name}: final must not be negative, and {self.final} is")
+        if self.over < 1:
+            raise ValueError(f"{self.name}: over must be at least 1 image, not {self.over}")
 
     def due(self, step: int) -> bool:
         """Whether the penalty is taken at this step."""
         return step % self.every == 0
+
+    def at(self, images: int) -> "Penalty":
+        """The penalty after so many real images shown.
+
+        >>> [r1(weight=10.0, final=1.0, over=100).at(images).weight for images in (0, 100, 200)]
+        [10.0, 1.0, 1.0]
+        """
+        if self.final is None:
+            return self
+        return replace(self, weight=cosine(images, self.weight, self.final, self.over), final=None)
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draws) -> Tensor:
         """weight · every · measure, [B]."""
@@ -147,22 +167,32 @@ def dragan(weight: float = 10.0, noise: float = 0.5, target: float = 1.0, every:
     return Penalty("dragan", measure, weight, every, mixes=True)
 
 
-def r1(weight: float = 10.0, every: int = 1) -> Penalty:
+def r1(weight: float = 10.0, every: int = 1, final: float | None = None, over: int = 1) -> Penalty:
     """½‖∇f(x)‖² at real samples, weight γ (Mescheder, Geiger & Nowozin 2018, eq. 9).
+
+    With `final` γ goes there from `weight` over the first `over` images (R3GAN, Huang et al. 2024).
 
     >>> r1(weight=2.0)(lambda x: 3 * x.sum(1), torch.zeros(1, 1), torch.zeros(1, 1), Draws())
     tensor([9.])
     """
-    return Penalty("r1", lambda critic, real, fake, draw: 0.5 * _squared(critic, real), weight, every)
+
+    def measure(critic: Critic, real: Tensor, fake: Tensor, draw: Draws) -> Tensor:
+        return 0.5 * _squared(critic, real)
+
+    return Penalty("r1", measure, weight, every, final=final, over=over)
 
 
-def r2(weight: float = 10.0, every: int = 1) -> Penalty:
-    """½‖∇f(x̃)‖² at fake samples, weight γ (Mescheder, Geiger & Nowozin 2018, eq. 10).
+def r2(weight: float = 10.0, every: int = 1, final: float | None = None, over: int = 1) -> Penalty:
+    """½‖∇f(x̃)‖² at fake samples, weight γ (Mescheder, Geiger & Nowozin 2018, eq. 10); `final` as for `r1`.
 
     >>> r2(weight=2.0)(lambda x: 3 * x.sum(1), torch.zeros(1, 1), torch.zeros(1, 1), Draws())
     tensor([9.])
     """
-    return Penalty("r2", lambda critic, real, fake, draw: 0.5 * _squared(critic, fake), weight, every)
+
+    def measure(critic: Critic, real: Tensor, fake: Tensor, draw: Draws) -> Tensor:
+        return 0.5 * _squared(critic, fake)
+
+    return Penalty("r2", measure, weight, every, final=final, over=over)
 
 
 def zero_centred(weight: float = 10.0, every: int = 1) -> Penalty:

@@ -8,6 +8,7 @@ from torch.optim import SGD, Adam, Optimizer, RMSprop
 
 from zerosum import (
     ada,
+    annealing,
     constraints,
     corruptions,
     divergences,
@@ -73,6 +74,7 @@ CORRUPTIONS: Mapping[str, Callable[..., Corruption]] = {
     "instance-noise": corruptions.instance_noise,
     "augment": corruptions.augment,
     "ada": ada.ada,
+    "ada-ramp": ada.ada_ramp,
 }
 REGULARISERS: Mapping[str, Callable[..., Regulariser]] = {
     "orthogonal": regularisers.orthogonal,
@@ -100,7 +102,8 @@ def sgd(momentum: float = 0.5) -> MakeOptimiser:
 
 OPTIMISERS: Mapping[str, Callable[..., MakeOptimiser]] = {"adam": adam, "rmsprop": rmsprop, "sgd": sgd}
 
-Law = Callable[[Clock, float], Mapping[str, float]]
+Settings = Mapping[str, float | tuple[float, float]]
+Law = Callable[[Clock, float], Settings]
 
 
 def linear(start: int, stop: int, to: float = 0.0) -> Law:
@@ -110,7 +113,7 @@ def linear(start: int, stop: int, to: float = 0.0) -> Law:
     if not 0 <= to <= 1:
         raise ValueError(f"schedule linear: `to` is a share of lr, 0 to 1, not {to}")
 
-    def law(clock: Clock, lr: float) -> Mapping[str, float]:
+    def law(clock: Clock, lr: float) -> Settings:
         left = min(1.0, max(0.0, (stop - clock.images) / (stop - start)))
         return {"lr": lr * (to + (1 - to) * left)}
 
@@ -127,7 +130,32 @@ def momentum(start: float = 0.5, stop: float = 0.7, images: int = 12_500_000) ->
     return lambda clock, lr: {"momentum": start + (stop - start) * min(1.0, clock.images / images)}
 
 
-SCHEDULES: Mapping[str, Callable[..., Law]] = {"linear": linear, "decay": decay, "momentum": momentum}
+def cosine(images: int, to: float = 0.0) -> Law:
+    """The learning rate, falling by a cosine to `to`·lr over `images`, and staying there."""
+    if not 0 <= to <= 1:
+        raise ValueError(f"schedule cosine: `to` is a share of lr, 0 to 1, not {to}")
+    if images < 1:
+        raise ValueError(f"schedule cosine: images must be at least 1, not {images}")
+    return lambda clock, lr: {"lr": annealing.cosine(clock.images, lr, to * lr, images)}
+
+
+def betas(images: int, beta1: float, start: float = 0.9, stop: float = 0.99) -> Law:
+    """Adam's β₂ going by a cosine from `start` to `stop` over `images`; β₁ stays `beta1` (R3GAN)."""
+    for name, value in (("beta1", beta1), ("start", start), ("stop", stop)):
+        if not 0 <= value < 1:
+            raise ValueError(f"schedule betas: {name} must be at least 0 and below 1, not {value}")
+    if images < 1:
+        raise ValueError(f"schedule betas: images must be at least 1, not {images}")
+    return lambda clock, lr: {"betas": (beta1, annealing.cosine(clock.images, start, stop, images))}
+
+
+SCHEDULES: Mapping[str, Callable[..., Law]] = {
+    "linear": linear,
+    "cosine": cosine,
+    "decay": decay,
+    "momentum": momentum,
+    "betas": betas,
+}
 
 
 PARTS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
