@@ -23,6 +23,7 @@ TINY: Mapping[str, Mapping[str, Any]] = {
     "wgan-gp": {"latent": 4, "width": 2, "kernel": 3, "batch": 8, "critic_steps": 2},
     "wgan-gp-resnet": {"latent": 4, "width": 2, "critic_width": 2, "batch": 8, "critic_steps": 2},
     "sngan": {"latent": 4, "width": 2, "critic_width": 2, "batch": 8, "critic_steps": 2},
+    "progan": {"latent": 4, "fmap_base": 8, "fmap_max": 4, "batch": 8, "stable": 16, "fade": 24},
     "gan": {"latent": 4, "hidden": (8,), "critic_hidden": (6,), "pieces": 2, "batch": 8},
 }
 
@@ -82,7 +83,7 @@ def play(
     made: System, data: Any, where: State, until_images: int, hooks: tuple[Hook, ...] = (), **settings: Any
 ) -> State:
     """Train a system as a run does."""
-    settings = {"batch": made.batch, "schedules": made.schedules, **settings}
+    settings = {"batch": made.batch, "schedules": made.schedules, "resets": made.resets, **settings}
     return train(made.game, data, made.optimisers, where, until_images, hooks=hooks, **settings)
 
 

@@ -129,4 +129,4 @@ def describe_parts(setting: str | None = None) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, tuple):
         return " ".join(map(str, value)) or "none"
-    return "as lr" if value is None else str(value)
+    return "not given" if value is None else str(value)

@@ -83,10 +83,9 @@ def start(
     directory.refuse_if_taken()
     where = choose_device(device)
     dataset = open_with_bar(data, console)
-    length = int(given["images"])
     training = TrainingOptions(
-        images=length,
-        every=max(int(given["batch"]), length // 20) if every is None else every,
+        images=given["images"] or 1,
+        every=every or 1,
         seed=seed,
         device=device,
         precision=choose_precision(precision, where),
@@ -96,6 +95,9 @@ def start(
     )
     record = Record(zerosum.__version__, recipe, given, _facts(data, dataset), training, _environment(where))
     system, _ = build(record, recipes)
+    length = given["images"] = system.images  # which may follow from the images' size
+    every = max(system.batch, length // 20) if every is None else every
+    record = replace(record, training=replace(training, images=length, every=every))
     if init_from is not None:
         saved, passed = find_checkpoint(init_from)
         _tell_passed(passed, console)
@@ -204,6 +206,7 @@ def _play(
                     precision=options.precision,
                     clip=options.clip,
                     schedules=system.schedules,
+                    resets=system.resets,
                     hooks=[recorder],
                 )
     return interruption.signal if state.clock.images < options.images else 0

@@ -19,9 +19,11 @@ from zerosum.games.fitting import (
     refuse_unsigned,
 )
 from zerosum.games.game import Batch, Clock, Game, Terms, Turn
+from zerosum.games.growth import faded, tell
 from zerosum.games.packing import packed, packs_of, unpacked
 from zerosum.games.pooled import pooled
 from zerosum.games.unrolling import Judge, Unroll
+from zerosum.nets.progan import Growth
 from zerosum.objectives import Objective, widened
 from zerosum.penalties import Penalty
 from zerosum.regularisers import Regulariser
@@ -63,6 +65,9 @@ class Adversarial(Game):
     `auxiliary` (AC-GAN) the critic is not told, and classifies: `critic.judged(x)` gives logits and
     class logits. `generator_constraint` is the generator's own.
 
+    `growth` is the plan of nets that grow: they are told how many images were shown, and reals are
+    averaged and faded to the size that the nets have then.
+
     >>> from zerosum.objectives import wasserstein
     >>> game = Adversarial(nn.Linear(4, 2), nn.Flatten(0), Latent(4), wasserstein())
     >>> [turn.player for turn in game.turns(Clock())]
@@ -93,6 +98,7 @@ class Adversarial(Game):
         labelled: bool = False,
         auxiliary: Auxiliary | None = None,
         generator_constraint: Constraint | None = None,
+        growth: Growth | None = None,
     ) -> None:
         super().__init__()
         for name, number, least in (
@@ -128,7 +134,7 @@ class Adversarial(Game):
         self.critic_steps, self.first, self.fakes = critic_steps, first, fakes
         self.pack, self.feature_matching, self.unroll = pack, feature_matching, unroll
         self.labelled, self.auxiliary = labelled or auxiliary is not None, auxiliary
-        self.generator_constraint = generator_constraint
+        self.generator_constraint, self.growth = generator_constraint, growth
         self._judges_alone = not mixes_batch(critic)
         splits = self._judges_alone and not (mixes_batch(generator) or objective.mixes)
         self._critic_splits = splits and not any(penalty.mixes for penalty in penalties)
@@ -147,6 +153,9 @@ class Adversarial(Game):
     def turns(self, clock: Clock) -> Generator[Turn, Mapping[str, Tensor], None]:
         """The critic's turns and the generator's, in the order asked for."""
         kept: dict[int, Tensor] = {}  # fakes with their graph, by the first sample's id
+        if self.growth:
+            for net in (self.generator, self.critic):
+                tell(net, clock.images)
 
         def critic_terms(batch: Batch) -> Terms:
             return self._critic_terms(batch, self._generated(batch), clock)
@@ -205,8 +214,12 @@ class Adversarial(Game):
             x = corruption(x, batch.draw, f"{purpose}/{place}", clock.images)
         return packed(x, self.pack, batch.total)
 
+    def _real(self, batch: Batch, clock: Clock) -> Tensor:
+        x = batch.data["real"]
+        return self._fed(faded(x, self.growth, clock.images) if self.growth else x, "real", batch, clock)
+
     def _critic_terms(self, batch: Batch, fake: Tensor, clock: Clock) -> Terms:
-        real = self._fed(batch.data["real"], "real", batch, clock)
+        real = self._real(batch, clock)
         fake = self._fed(fake, "fake", batch, clock)
         # Two passes, not one over both: batch norm must not mix real and fake.
         judge, loss = self._judge(batch), {}
@@ -216,10 +229,14 @@ class Adversarial(Game):
         else:
             on_real, on_fake = judge(real), judge(fake)
         loss["adversarial"] = self.objective.critic(on_real, on_fake)
+
+        def again(x: Tensor) -> Tensor:
+            return on_real if x is real else judge(x)  # drift judges the reals too: once is enough
+
         for penalty in self.penalties:
             if penalty.due(clock.step):
                 now = penalty.at(clock.images)
-                loss[penalty.name] = now(judge, real, fake, packs_of(batch.draw, self.pack))
+                loss[penalty.name] = now(again, real, fake, packs_of(batch.draw, self.pack))
         reading = self.objective.reading
         seen = {"real": reading(widened(on_real)), "fake": reading(widened(on_fake))}
         if self._adaptive:
@@ -232,7 +249,7 @@ class Adversarial(Game):
         on_real = None
         loss: dict[str, Tensor] = {}
         if self.feature_matching or self.objective.paired or self.unroll:
-            real = self._fed(batch.data["real"], "real", batch, clock)
+            real = self._real(batch, clock)
             if self.feature_matching:
                 return self._terms("generator", {"feature-matching": self._feature_gap(real, fake)}, {})
             if self.unroll:

@@ -1,8 +1,8 @@
-"""Layers with an equalised learning rate, and the pixel norm (Karras et al. 2018, arXiv:1710.10196, section 4).
+"""Layers with an equalised learning rate, and the pixel norm (Karras et al. 2018, arXiv:1710.10196, part 4).
 
 Weights begin as N(0, 1) and are multiplied by c = gain/√fan_in each time they are used, He's constant
-(He et al. 2015) with gain √2. Adam's step is of the same size for every weight, so each layer now learns at the
-same pace, whatever its fan-in. The optimiser and the state dict see the plain N(0, 1) weights.
+(He et al. 2015) with gain √2. Adam's step is of the same size for every weight, so each layer now learns
+at the same pace, whatever its fan-in. The optimiser and the state dict see the plain N(0, 1) weights.
 """
 
 from math import sqrt

@@ -1,12 +1,14 @@
 """The growing family: generator and critic begin at a few pixels, and double while they train.
 
 Karras et al. 2018, arXiv:1710.10196. All stages are there from the start; how many images were shown tells
-which of them are used. A new stage is faded in: its image is α of the whole, the one before, up-sampled, 1 − α.
+which of them are used. A new stage is faded in: its image is α of the whole, the one before it 1 − α.
+
 Layers are those of the authors' code: nearest up-sampling before a stage's first convolution, averages over
-2×2 after its last, before the activation (in the paper's table 2 after it), so both fold into the convolution.
+2×2 after its last, before the activation (in the paper's table after it). Both fold into the convolution.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod, sqrt
 from typing import NamedTuple
 
@@ -121,9 +123,33 @@ class _Growing(nn.Module):
         how = "is trained" if alpha == 1 else f"is {alpha:.0%} faded in"
         end = self.growth.phases[-1]
         return (
-            f"after {int(self.images):,} images stage {level} of {self.growth.stages}, {sides} pixels, {how}; the "
-            f"full {'×'.join(map(str, self.full))} is reached after {end:,}"
+            f"after {int(self.images):,} images stage {level} of {self.growth.stages}, {sides} pixels, {how};"
+            f" the full {'×'.join(map(str, self.full))} is reached after {end:,}"
         )
+
+
+class _Up(nn.Module):
+    """A generator's stage, [B, inner, H, W] → [B, outer, 2H, 2W]."""
+
+    def __init__(self, inner: int, outer: int, folded: bool) -> None:
+        super().__init__()
+        self.up = EqualisedConv2d(inner, outer, resample="up", folded=folded)
+        self.same = EqualisedConv2d(outer, outer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pixel_norm(leaky(self.same(pixel_norm(leaky(self.up(x))))))
+
+
+class _Down(nn.Module):
+    """A critic's stage, [B, outer, H, W] → [B, inner, H/2, W/2]."""
+
+    def __init__(self, inner: int, outer: int, folded: bool) -> None:
+        super().__init__()
+        self.same = EqualisedConv2d(outer, outer)
+        self.down = EqualisedConv2d(outer, inner, resample="down", folded=folded)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return leaky(self.down(leaky(self.same(x))))
 
 
 class ProGANGenerator(_Growing):
@@ -157,23 +183,16 @@ class ProGANGenerator(_Growing):
         # As if it were a convolution's with a kernel of the base's size, of which each pixel sees one weight.
         self.project = EqualisedLinear(latent, maps[0] * prod(self.base), sqrt(2 / prod(self.base)))
         self.first = EqualisedConv2d(maps[0], maps[0])
-        self.blocks = nn.ModuleList(
-            nn.ModuleList(
-                [EqualisedConv2d(inner, outer, resample="up", folded=folded), EqualisedConv2d(outer, outer)]
-            )
-            for inner, outer in zip(maps, maps[1:], strict=False)
-        )
+        self.blocks = nn.ModuleList(_Up(inner, outer, folded) for inner, outer in pairwise(maps))
         self.to_image = nn.ModuleList(EqualisedConv2d(m, shape[0], 1, gain=1) for m in maps)
 
     def forward(self, z: Tensor) -> Tensor:
         level, alpha = self.grown
         x = self.project(pixel_norm(z)).unflatten(1, (self.maps[0], *self.base))
         x = pixel_norm(leaky(x.contiguous(memory_format=torch.channels_last)))
-        x, before = pixel_norm(leaky(self.first(x))), x
+        before = x = pixel_norm(leaky(self.first(x)))
         for block in self.blocks[:level]:
-            before = x
-            for conv in block:
-                x = pixel_norm(leaky(conv(x)))
+            before, x = x, block(x)
         image: Tensor = self.to_image[level](x)
         if alpha < 1:
             image = torch.lerp(up(self.to_image[level - 1](before)), image, alpha)
@@ -208,15 +227,7 @@ class ProGANCritic(_Growing):
         super().__init__(shape[1:], fmap_base, fmap_max, stable, fade)
         maps = self.maps
         self.from_image = nn.ModuleList(EqualisedConv2d(shape[0], m, 1) for m in maps)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(
-                EqualisedConv2d(outer, outer),
-                nn.LeakyReLU(0.2, inplace=True),
-                EqualisedConv2d(outer, inner, resample="down", folded=folded),
-                nn.LeakyReLU(0.2, inplace=True),
-            )
-            for inner, outer in zip(maps, maps[1:], strict=False)
-        )
+        self.blocks = nn.ModuleList(_Down(inner, outer, folded) for inner, outer in pairwise(maps))
         self.variety = MinibatchStd(group)
         self.last = EqualisedConv2d(maps[0] + 1, maps[0])
         self.hidden = EqualisedLinear(maps[0] * prod(self.base), maps[0])

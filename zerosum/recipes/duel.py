@@ -10,6 +10,7 @@ from zerosum.draws import Latent
 from zerosum.games.adversarial import Adversarial
 from zerosum.games.conditional import Auxiliary
 from zerosum.games.unrolling import Unroll
+from zerosum.nets.progan import Growth
 from zerosum.recipes.parts import (
     constraint_of,
     corruptions_of,
@@ -54,7 +55,7 @@ class Rules:
     schedule: tuple[str, ...] = ()
     average: float = 0.999
     batch: int
-    images: int
+    images: int | None
 
 
 def duel(
@@ -66,11 +67,13 @@ def duel(
     *,
     classes: int = 0,
     auxiliary: Auxiliary | None = None,
+    growth: Growth | None = None,
 ) -> System:
     """Critic against generator by these rules, each with an optimiser of the same kind.
 
     With `rules.pack` m the critic must have been built for m samples at once. With `classes` both nets
-    are told labels; with `auxiliary` the critic tells them instead. Raises ValueError for unknown parts
+    are told labels; with `auxiliary` the critic tells them instead. `growth` is the plan of nets that grow;
+    with each of its phases the optimisers begin anew. Raises ValueError for unknown parts
     and for parts that contradict each other.
 
     >>> nets = nn.Linear(4, 2), nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
@@ -80,6 +83,8 @@ def duel(
     """
     if rules.pack > 0 and rules.batch % rules.pack:
         raise ValueError(f"--pack {rules.pack}: --batch must be a multiple of it, and {rules.batch} is not")
+    if rules.images is None:
+        raise ValueError("--images must be given: this recipe has no length of its own")
     rates = {"generator": rules.lr, "critic": rules.lr if rules.critic_lr is None else rules.critic_lr}
     players = {"generator": generator, "critic": critic}
     constraints = {
@@ -109,6 +114,7 @@ def duel(
         unroll=Unroll(rules.unroll, optimisers["critic"]) if rules.unroll else None,
         labelled=classes > 0,
         auxiliary=auxiliary,
+        growth=growth,
     )
     return System(
         game,
@@ -119,6 +125,7 @@ def duel(
         rules.average,
         schedules={name: law for name, law in schedules.items() if law is not None},
         begin=begin,
+        resets=growth.phases if growth else (),
         classes=classes,
     )
 

@@ -21,6 +21,7 @@ class System:
     decay of the generator's moving average (0 keeps none worth the name), from which samples are
     drawn; `generator` names the submodule that turns `latent` into samples. `begin`, if any, sets
     what a paper initialises from data: it is given real samples once, before a new run's first step.
+    At `resets`, counts of images, the optimisers begin anew.
     `classes` is how many labels the generator is told apart by, 0 where it is told none.
     """
 
@@ -33,4 +34,5 @@ class System:
     generator: str = "generator"
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     begin: Callable[[Tensor], None] | None = None
+    resets: tuple[int, ...] = ()
     classes: int = 0

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, get_type_hints
 
 from zerosum.names import convert, look_up, unknown
 from zerosum.recipes.classic import dcgan, gan, wgan_gp
+from zerosum.recipes.growing import progan
 from zerosum.recipes.residual import sngan, wgan_gp_resnet
 from zerosum.recipes.system import System
 
@@ -169,6 +170,23 @@ RECIPES: Mapping[str, Recipe] = {
                     "images": 500_000,
                 },
                 "large": {"width": 64, "critic_width": 64, "growth": 16, "flat": 1},
+            },
+        ),
+        Recipe(
+            "progan",
+            progan,
+            "Karras et al. 2018, Progressive Growing of GANs, arXiv:1710.10196",
+            {
+                "small": {
+                    "latent": 128,
+                    "fmap_base": 512,
+                    "fmap_max": 128,
+                    "penalty": ("wgan-gp:weight=10,every=4", "drift:weight=0.001"),
+                    "stable": 16_000,
+                    "fade": 16_000,
+                    "lr": 2e-3,
+                    "fakes": "shared",
+                }
             },
         ),
     )

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import msgspec
 import torch
@@ -49,12 +49,13 @@ _Optimiser = TypedDict(
 
 
 class Meta(TypedDict):
-    """The JSON of a checkpoint; every field must be there."""
+    """The JSON of a checkpoint; every field must be there, but for what came later."""
 
     format: int
     clock: tuple[int, int]
     seed: int
     seconds: float
+    phase: NotRequired[int]
     optimisers: dict[str, _Optimiser]
     scalers: dict[str, dict[str, int | float]]
     averages: dict[str, float]
@@ -98,6 +99,7 @@ def write(
         "clock": (state.clock.step, state.clock.images),
         "seed": state.seed,
         "seconds": state.seconds,
+        "phase": state.phase,
         "optimisers": {player: _describe(game, optimiser) for player, optimiser in optimisers.items()},
         "scalers": {player: scaler.state_dict() for player, scaler in state.scalers.items()},
         "averages": {name: average.decay for name, average in state.averages.items()},
@@ -196,7 +198,7 @@ def restore(
         except KeyError as error:
             raise CheckpointError(f"{saved.path}: lacks {error} of the {player}'s scaler") from error
     state.clock, state.seed = saved.clock, saved.meta["seed"]
-    state.seconds = saved.meta["seconds"]
+    state.seconds, state.phase = saved.meta["seconds"], saved.meta.get("phase", 0)
 
 
 def restore_weights(saved: Saved, module: nn.Module, part: str = "game") -> None:

@@ -60,6 +60,7 @@ def train(
     precision: Literal["fp32", "bf16", "fp16"] = "fp32",
     clip: float | None = None,
     schedules: Mapping[str, Schedule] | None = None,
+    resets: Sequence[int] = (),
     hooks: Sequence[Hook] = (),
 ) -> State:
     """Play the game until `until_images` real images were shown, and return the state, moved on.
@@ -67,8 +68,9 @@ def train(
     `batch` is over all processes. `micro` cuts turns into parts of at most that many samples a
     process, exactly; turns whose nets mix the batch refuse, unless `ghost` lets each part have
     statistics of its own (ghost batch norm, Hoffer et al. 2017). `clip` bounds the norm of each
-    player's gradient. A schedule gives an optimiser's settings (lr, momentum) from the clock. A hook
-    that returns True ends training after this step, on every process.
+    player's gradient. A schedule gives an optimiser's settings (lr, momentum) from the clock. At `resets`,
+    counts of images, all optimisers begin anew, their moments forgotten. A hook that returns True ends
+    training after this step, on every process.
 
     Raises NonFiniteError at the first NaN or infinity in a loss or gradient, before the step is made;
     MemoryError with advice when the batch does not fit; ValueError for settings that cannot work.
@@ -88,7 +90,9 @@ def train(
     Clock(step=10, images=100)
     """
     check_batch(batch, micro)
-    table = _Table(game, source, optimisers, state, batch, micro, ghost, precision, clip, schedules or {})
+    table = _Table(
+        game, source, optimisers, state, batch, micro, ghost, precision, clip, schedules or {}, resets
+    )
     processes.share_batch_norm(game)
     game.train()
     devices = [table.device] if table.device.type == "cuda" else []
@@ -127,6 +131,7 @@ class _Table:
     precision: str
     clip: float | None
     schedules: Mapping[str, Schedule]
+    resets: Sequence[int]
 
     def __post_init__(self) -> None:
         for name in self.schedules:
@@ -149,6 +154,11 @@ class _Table:
     def step(self) -> dict[str, float]:
         """One step of the game: every turn once. Returns what was seen, averaged over a player's turns."""
         clock = self.state.clock
+        phase = sum(begin <= clock.images for begin in self.resets)
+        if phase > self.state.phase:
+            for optimiser in self.optimisers.values():
+                optimiser.state.clear()
+            self.state.phase = phase
         images, index = clock.images, 0
         data: Mapping[str, Tensor] | None = None
         total = self.batch

@@ -51,6 +51,8 @@ def _tensors(module: nn.Module) -> list[torch.Tensor]:
 class State:
     """The clock, the seed, the averages and, in fp16, one loss scaler a player.
 
+    `phase` counts how often the optimisers were begun anew.
+
     >>> State(seed=1).clock
     Clock(step=0, images=0)
     """
@@ -60,3 +62,4 @@ class State:
     averages: dict[str, Average] = field(default_factory=dict)
     scalers: dict[str, GradScaler] = field(default_factory=dict)
     seconds: float = 0.0
+    phase: int = 0
