@@ -1,0 +1,44 @@
+"""The learned perceptual distance LPIPS, version 0.1 (Zhang et al. 2018)."""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zerosum.metrics.backbones import ALEXNET, VGG16, Taps
+
+__all__ = ["LPIPS"]
+
+
+class LPIPS(nn.Module):
+    """d(x, y) = Σ_l mean over places of w_l · (f̂_l(x) − f̂_l(y))² (eq. 1): images twice → [B].
+
+    f̂ are the taps' maps, each place divided by its length; w_l ≥ 0 were learned from people's judgements.
+    Images are RGB [B, 3, H, W] in [−1, 1]; grey ones are repeated. At least 32 pixels a side for AlexNet,
+    16 for VGG16. The five heads come as lin0.weight … lin4.weight [1, C, 1, 1] beside the backbone's tensors.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        first = tensors["features.0.weight"].shape[-1]
+        self.taps = Taps(ALEXNET if first == 11 else VGG16, tensors)
+        heads = [tensors[f"lin{i}.weight"].float().flatten() for i in range(5)]
+        self.heads = nn.ParameterList(nn.Parameter(head, requires_grad=False) for head in heads)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """The taps' maps, each place of length 1: compare many pairs without judging an image twice."""
+        if images.shape[1] == 1:
+            images = images.expand(-1, 3, -1, -1)
+        return [F.normalize(x, dim=1, eps=1e-10) for x in self.taps(images)]
+
+    def between(self, real: list[Tensor], fake: list[Tensor]) -> Tensor:
+        """The distance of images given by their maps, [B]."""
+        parts = [
+            torch.einsum("c,bchw->bhw", head, (x - y).square()).mean((1, 2))
+            for head, x, y in zip(self.heads, real, fake, strict=True)
+        ]
+        return torch.stack(parts).sum(0)
+
+    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
+        return self.between(self.maps(real), self.maps(fake))
