@@ -18,14 +18,14 @@ LAYERS = (
     {
         *("objectives", "divergences", "kernels", "transport", "penalties", "constraints", "corruptions"),
         *("regularisers", "closed"),
-        *("ada", "augmentation", "ipms"),
+        *("ada", "annealing", "augmentation", "ipms"),
         *("draws", "processes", "names", "relativistic"),
     },
     {"nets", "data"},
     {"games"},
     {"training", "inverse", "metrics", "latent"},
     {"recipes", "lab"},
-    {"rundir", "recorder", "runs", "trained", "checking", "interruption"},
+    {"rundata", "rundir", "recorder", "runs", "trained", "checking", "interruption", "export"},
     {"report", "metrics_log", "charts", "frames", "page", "cli", "cli_lab", "demo", "__main__"},
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}

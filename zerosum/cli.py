@@ -36,6 +36,10 @@ def _about(help: str) -> Parameter:
 
 
 Split = Literal["train", "val", "test"]
+LABELS = (
+    "The classes: own, of the data, or a .npy, .npz, .csv or .txt file of one a sample, in the array's order "
+    "or that of the sorted file names; what a recipe that needs labels does not find in the data."
+)
 
 
 def _train_command(recipe: Recipe) -> Callable[..., int]:
@@ -64,6 +68,7 @@ def _train_command(recipe: Recipe) -> Callable[..., int]:
         range: Annotated[tuple[float, float] | None, _about("Of float data: what becomes -1 and 1.")] = None,
         flip: Annotated[bool, _about("Mirror images at random (digits have no mirror image).")] = False,
         split: Annotated[Split, _about("Which part of the data.")] = "train",
+        labels: Annotated[str | None, _about(LABELS)] = None,
         init_from: Annotated[Path | None, _about("A run or checkpoint whose weights to start from.")] = None,
         every: Annotated[int | None, _about("Images between checkpoints and grids; length / 20.")] = None,
         seed: Annotated[int, _about("Of weights, order and noise.")] = 0,
@@ -79,7 +84,7 @@ def _train_command(recipe: Recipe) -> Callable[..., int]:
         from zerosum.runs import joined, start
 
         place = out or Path("runs") / f"{recipe.name}-{Path(data).name.split('.')[0]}"
-        options = DataOptions(data, _size(size), channels, range, flip, split)
+        options = DataOptions(data, _size(size), channels, range, flip, split, labels)
         with joined():
             people = console()
             signal = start(
@@ -128,6 +133,7 @@ def resume(
     *,
     images: Annotated[int | None, Parameter(help="A new length, in real images shown in total.")] = None,
     data: Annotated[str | None, Parameter(help="Where the same data lie now.")] = None,
+    labels: Annotated[str | None, Parameter(help="Where the same file of labels lies now.")] = None,
     device: Annotated[str | None, Parameter(help="Another device than the run's.")] = None,
     force: Annotated[bool, Parameter(help="Go on although the data or recipe.json changed.")] = False,
 ) -> int:
@@ -138,7 +144,7 @@ def resume(
 
     with joined():
         people = console()
-        signal = go_on(run, people, images=images, data=data, device=device, force=force)
+        signal = go_on(run, people, images=images, data=data, labels=labels, device=device, force=force)
         _close(run, people, signal)
     return 128 + signal if signal else 0
 
@@ -147,11 +153,21 @@ def resume(
 def sample(
     run: Run,
     *,
-    count: Annotated[int, Parameter(help="How many.")] = 64,
+    count: Annotated[
+        int | None, Parameter(help="How many; 64, or 8 of each class, of which sample i is of class i mod K.")
+    ] = None,
     seed: Annotated[int, Parameter(help="Another seed, other samples; sample i stays sample i.")] = 0,
+    label: Annotated[
+        list[str] | None, Parameter(help="Only this class, by name or number; may be given several times.")
+    ] = None,
+    truncation: Annotated[
+        float | None, Parameter(help="Cut normal latents to this size: better samples of less variety.")
+    ] = None,
     out: Annotated[
         Path | None,
-        Parameter(help="A file: .png or .tiff one grid, .npy an array; or a folder: a file each."),
+        Parameter(
+            help="A file: .png or .tiff one grid, .npy an array, .npz with labels; or a folder: a file each."
+        ),
     ] = None,
     weights: Annotated[
         Literal["average", "last"], Parameter(help="The generator's moving average, or as trained.")
@@ -159,23 +175,24 @@ def sample(
     device: Annotated[str, Parameter(help="auto, cpu, cuda, mps.")] = "auto",
 ) -> None:
     """Draw samples: a grid, or a folder of files, in the data's own depth and channels."""
-    import numpy as np
-
-    from zerosum.data.pictures import grid, preview, save_files, save_image, suffix_of
-    from zerosum.trained import load
+    from zerosum.data.pictures import PER_ROW, ROWS, save_samples, suffix_of
+    from zerosum.trained import in_turn, load
 
     trained = load(run, weights=weights, device=device)
-    stored = trained.format.encode(trained.sample(count, seed))
-    picture = preview(stored, trained.format) if stored.ndim == 2 else grid(stored)
-    home = trained.saved.path.parent.parent
-    target = out or home / f"samples-{count}-{seed}{suffix_of(picture)}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.suffix == ".npy":
-        np.save(target, stored)
-    elif target.suffix:
-        save_image(target, picture)
-    else:
-        save_files(target, stored)
+    chosen = trained.numbers(label)
+    if count is None:
+        if len(chosen) > ROWS:
+            print(
+                f"of {len(chosen)} classes the first {ROWS}: --label or --count for others", file=sys.stderr
+            )
+            chosen = chosen[:ROWS]
+        count = PER_ROW * len(chosen) or 64
+    stored = trained.format.encode(trained.sample(count, seed, chosen or None, truncation))
+    labels = in_turn(count, chosen).numpy() if chosen else None
+    name = f"samples-{count}-{seed}" + "".join(f"-label{number}" for number in chosen if label)
+    name += "" if truncation is None else f"-truncation{truncation:g}"
+    target = out or trained.path / f"{name}{suffix_of(stored)}"
+    save_samples(target, stored, trained.format, labels, trained.classes, rows=len(chosen))
     print(target)
 
 
@@ -195,15 +212,17 @@ def check_data(
     channels: Annotated[int | None, Parameter(help="As for train.")] = None,
     range: Annotated[tuple[float, float] | None, Parameter(help="As for train.", negative="")] = None,
     split: Annotated[Split, Parameter(help="Which part.")] = "train",
+    labels: Annotated[str | None, Parameter(help="As for train.")] = None,
     json_output: Annotated[bool, Parameter(name="--json", help="One JSON object instead of text.")] = False,
 ) -> int:
     """Say what is there, what will be set aside and why; exit 1 if anything was set aside."""
     from zerosum.checking import describe_data, summarise_data
     from zerosum.recorder import console
+    from zerosum.rundata import open_with_bar
     from zerosum.rundir import DataOptions
-    from zerosum.runs import open_with_bar
 
-    dataset = open_with_bar(DataOptions(data, _size(size), channels, range, False, split), console())
+    options = DataOptions(data, _size(size), channels, range, False, split, labels)
+    dataset = open_with_bar(options, console())
     if json_output:
         print(json.dumps(summarise_data(dataset), ensure_ascii=False))
     else:

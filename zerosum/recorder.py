@@ -17,12 +17,12 @@ from torch import Tensor
 
 from zerosum import processes
 from zerosum.data.formats import Format
-from zerosum.data.pictures import grid, preview, save_image, suffix_of
+from zerosum.data.pictures import PER_ROW, ROWS, picture, save_image, suffix_of
 from zerosum.draws import Draws, mix
 from zerosum.interruption import Interruption
 from zerosum.recipes.system import System
 from zerosum.rundir import Record, RunDirectory, RunError
-from zerosum.trained import generate
+from zerosum.trained import generate, in_turn
 from zerosum.training import checkpoint
 from zerosum.training.gradients import NonFiniteError, first_non_finite
 from zerosum.training.loop import Moment, Source
@@ -59,6 +59,7 @@ class Recorder:
         self.run, self.record, self.interruption = run, record, interruption
         self.system, self.format, self.source = system, format, source
         self.console = console
+        self.classes = min(len(record.classes), ROWS)  # shown in a grid
         self.writes = processes.rank() == 0
         self.line_every = max(1, record.training.every // LINES)
         self.last = state.clock
@@ -73,6 +74,8 @@ class Recorder:
     def __enter__(self) -> Self:
         if self.writes:
             self.board = _tensorboard(self.run, self.last.images)
+            if self.classes < len(self.record.classes):
+                self.console.print(f"grids show the first {ROWS} of {len(self.record.classes)} classes")
             self.bar = _progress(self.console)
             self.bar.start()
             self.task = self.bar.add_task(
@@ -169,10 +172,17 @@ class Recorder:
         bad = first_non_finite(iter(module.state_dict().items()))
         if bad:
             raise NonFiniteError(f"step {moment.clock.step}: the generator's {bad[0]!r} is {bad[1]}")
-        real = _coarse(self.source(0, torch.arange(min(SCORED, self.source.size)))["real"].float().cpu())
-        draws = Draws(mix(self.record.training.seed, "grid"), stop=max(GRID, len(real)))
-        fake = generate(module, self.system.latent, draws)
-        path = save_grid(self.run, moment.clock.images, fake[:GRID], self.format)
+        batch = self.source(0, torch.arange(min(SCORED, self.source.size)))
+        real = _coarse(batch["real"].float().cpu())
+        seed, latent, classes = mix(self.record.training.seed, "grid"), self.system.latent, self.classes
+        if classes:  # fakes of the reals' classes are scored, and all classes shown
+            fake = generate(module, latent, Draws(seed, stop=len(real)), batch["labels"])
+            labels = in_turn(PER_ROW * classes, range(classes))
+            shown = generate(module, latent, Draws(seed, stop=len(labels)), labels)
+        else:
+            fake = generate(module, latent, Draws(seed, stop=max(GRID, len(real))))
+            shown = fake[:GRID]
+        path = save_grid(self.run, moment.clock.images, shown, self.format, classes)
         score = sliced_wasserstein(real, _coarse(fake[: len(real)]))
         if not self.console.is_terminal:
             line = f"{moment.clock.images:,} images, {_for_people(moment.seen)}  swd {score:.4f}: {path}"
@@ -198,13 +208,12 @@ def _best_so_far(run: RunDirectory, state: State) -> float:
     return score if isinstance(score, float) and saved.clock.images <= state.clock.images else math.inf
 
 
-def save_grid(run: RunDirectory, images: int, samples: Any, format: Format) -> str:
-    """Write one grid into samples/; returns its path."""
-    stored = format.encode(samples)
-    picture = preview(stored, format) if stored.ndim == 2 else grid(stored)
-    path = run.samples / f"{images:012d}{suffix_of(picture)}"
+def save_grid(run: RunDirectory, images: int, samples: Tensor, format: Format, classes: int = 0) -> str:
+    """Write one grid into samples/, a row a class if there are any; returns its path."""
+    drawn = picture(format.encode(samples), format, classes)
+    path = run.samples / f"{images:012d}{suffix_of(drawn)}"
     with run.writing(path):
-        save_image(path, picture)
+        save_image(path, drawn)
     return str(path)
 
 

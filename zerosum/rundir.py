@@ -40,7 +40,10 @@ class RunError(ValueError):
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Where the data came from and how they were asked for."""
+    """Where the data came from and how they were asked for.
+
+    `labels` is a file of labels, or "own" for the data's; a run's record has it where the run is told them.
+    """
 
     where: str
     size: tuple[int, int] | None = None
@@ -48,6 +51,7 @@ class DataOptions:
     range: tuple[float, float] | None = None
     flip: bool = False
     split: Literal["train", "val", "test"] = "train"
+    labels: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,11 @@ class Record:
     data: DataFacts
     training: TrainingOptions
     environment: dict[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes that the run tells apart; () where it is told no labels."""
+        return self.data.classes if self.data.labels is not None else ()
 
     def longer(self, images: int) -> "Record":
         """The same run, trained up to `images`."""

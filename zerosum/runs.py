@@ -4,25 +4,24 @@ import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from rich.console import Console
-from rich.progress import Progress
 
 import zerosum
 from zerosum import processes
-from zerosum.data import Dataset, Resident, open_data
+from zerosum.data import Dataset, Resident
 from zerosum.interruption import Interruption
 from zerosum.names import look_up
 from zerosum.recipes.system import System
 from zerosum.recipes.table import RECIPES, Recipe, arguments_of
 from zerosum.recorder import Recorder
+from zerosum.rundata import as_many_classes, facts, lasting, open_with_bar, refuse_other
 from zerosum.rundir import (
-    DataFacts,
     DataOptions,
     Record,
     RunDirectory,
@@ -36,7 +35,7 @@ from zerosum.training.loop import Moment, check_batch, train
 from zerosum.training.precision import Precision, choose_device, choose_precision
 from zerosum.training.state import Average, State
 
-__all__ = ["joined", "open_with_bar", "resume", "start"]
+__all__ = ["joined", "resume", "start"]
 
 
 @contextmanager
@@ -77,12 +76,14 @@ def start(
     All that can be wrong with settings and data is found before anything is written.
     """
     found = look_up(recipes, recipe, "recipe")
-    data = replace(data, where=_lasting(data.where))
+    data = lasting(data)
     given = arguments_of(found, arguments or {}, preset)
     directory = RunDirectory(out)
     directory.refuse_if_taken()
     where = choose_device(device)
     dataset = open_with_bar(data, console)
+    if found.labels == "needed" and data.labels is None and dataset.labels is not None:
+        data = replace(data, labels="own")
     training = TrainingOptions(
         images=given["images"] or 1,
         every=every or 1,
@@ -93,7 +94,7 @@ def start(
         ghost=ghost,
         clip=clip,
     )
-    record = Record(zerosum.__version__, recipe, given, _facts(data, dataset), training, _environment(where))
+    record = Record(zerosum.__version__, recipe, given, facts(data, dataset), training, _environment(where))
     system, _ = build(record, recipes)
     length = given["images"] = system.images  # which may follow from the images' size
     every = max(system.batch, length // 20) if every is None else every
@@ -101,6 +102,7 @@ def start(
     if init_from is not None:
         saved, passed = find_checkpoint(init_from)
         _tell_passed(passed, console)
+        as_many_classes(saved, record, console)
         restore_weights(saved, system.game)
     elif system.begin is not None:
         spread = dataset.samples[:: max(1, len(dataset) // 4096)]
@@ -114,6 +116,7 @@ def resume(
     *,
     images: int | None = None,
     data: str | None = None,
+    labels: str | None = None,
     device: str | None = None,
     force: bool = False,
     recipes: Mapping[str, Recipe] = RECIPES,
@@ -130,20 +133,17 @@ def resume(
     if device is not None:
         record = replace(record, training=replace(record.training, device=device))
     options = DataOptions(**{name: getattr(record.data, name) for name in DataOptions.__dataclass_fields__})
-    options = replace(options, where=_lasting(data) if data else options.where)
+    if labels and not record.classes:
+        raise RunError(f"{directory.path}: is told no labels, and goes on without: leave --labels out")
+    options = lasting(replace(options, where=data or options.where, labels=labels or options.labels))
     dataset = open_with_bar(options, console)
-    if dataset.fingerprint != record.data.fingerprint and not force:
-        raise RunError(
-            f"{directory.path}: its data changed. Then {record.data.count:,} samples, fingerprint "
-            f"{record.data.fingerprint[:12]}; now {len(dataset):,}, {dataset.fingerprint[:12]}. Give the "
-            "same data with --data, go on with the new ones with --force, or start a new run with --init-from"
-        )
+    refuse_other(directory.path, record, dataset, force)
     system, format = build(record, recipes)
     if dataset.format.shape != format.shape:
         raise RunError(
             f"the data are {dataset.format.shape}, and the run's {format.shape}: give --data of that shape"
         )
-    record = replace(record, data=_facts(options, dataset))
+    record = replace(record, data=facts(options, dataset))
     return _play(directory, record, system, dataset, console, fresh=False, force=force)
 
 
@@ -240,60 +240,6 @@ def _same_recipe(directory: RunDirectory, record: Record, about: Mapping[str, An
         raise RunError(
             f"{directory.recipe}: changed since the checkpoint: {lines}. Put it back, or go on with --force"
         )
-
-
-def _lasting(where: str) -> str:
-    """A path as it is to be found from any folder; a named set stays a name."""
-    path = Path(where).expanduser()
-    return str(path.resolve()) if path.exists() else where
-
-
-def open_with_bar(options: DataOptions, console: Console) -> Dataset:
-    """Open the data with a progress bar; the first process prepares the cache, the others then read it."""
-    if processes.rank() > 0:
-        dist.barrier()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        tasks: dict[str, Any] = {}
-
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)
-
-        dataset = open_data(
-            options.where,
-            size=options.size,
-            channels=options.channels,
-            value_range=options.range,
-            split=options.split,
-            progress=progress,
-        )
-    if processes.count() > 1 and processes.rank() == 0:
-        dist.barrier()
-    check = dataset.check
-    for note in check.notes:
-        console.print(f"data: {note}", highlight=False, soft_wrap=True)
-    if check.set_aside:
-        console.print(
-            f"data: {len(check.set_aside):,} of {check.found:,} set aside, `zerosum check-data "
-            f"{options.where}` says why; the first: {': '.join(check.set_aside[0])}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    return dataset
-
-
-def _facts(options: DataOptions, dataset: Dataset) -> DataFacts:
-    return DataFacts(
-        **asdict(options),
-        name=dataset.name,
-        count=len(dataset),
-        fingerprint=dataset.fingerprint,
-        classes=dataset.classes,
-        format=asdict(dataset.format),
-        notes=tuple(dataset.check.notes),
-        set_aside=len(dataset.check.set_aside),
-    )
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zerosum.data.formats import Format
 from zerosum.draws import Draws, Latent
-from zerosum.names import look_up
+from zerosum.names import look_up, unknown
 from zerosum.recipes.system import System
 from zerosum.recipes.table import RECIPES, Recipe
 from zerosum.rundir import Record, RunDirectory, RunError, find_checkpoint
@@ -20,16 +20,18 @@ from zerosum.training.checkpoint import Saved, restore_weights
 from zerosum.training.precision import choose_device
 from zerosum.training.state import Average
 
-__all__ = ["Trained", "build", "generate", "load"]
+__all__ = ["Trained", "build", "generate", "in_turn", "load"]
 
 _AT_ONCE = 256
+Label = int | str
 
 
 @torch.inference_mode()
-def generate(module: nn.Module, latent: Latent, draws: Draws) -> Tensor:
+def generate(module: nn.Module, latent: Latent, draws: Draws, labels: Tensor | None = None) -> Tensor:
     """Samples of a generator for the latents of `draws`, in evaluation mode: [n, …] in [−1, 1], on the CPU.
 
-    Sample i depends on the draws' seed and i alone, not on how many are asked for.
+    A conditional one is told `labels`, int64 [n]. Sample i depends on the draws' seed, i and its label
+    alone, not on how many are asked for.
 
     >>> generate(nn.Linear(3, 2), Latent(3), Draws(stop=5)).shape
     torch.Size([5, 2])
@@ -39,17 +41,30 @@ def generate(module: nn.Module, latent: Latent, draws: Draws) -> Tensor:
     like = next(module.parameters())
     parts = []
     for start in range(draws.start, draws.stop, _AT_ONCE):
-        z = latent(draws.part(start, min(start + _AT_ONCE, draws.stop))).to(like.device, like.dtype)
-        parts.append(module(z).float().cpu())
+        part = draws.part(start, min(start + _AT_ONCE, draws.stop))
+        given = [latent(part).to(like.device, like.dtype)]
+        if labels is not None:
+            given.append(labels[start - draws.start :][: len(part)].to(like.device))
+        parts.append(module(*given).float().cpu())
     module.train(was_training)
     return torch.cat(parts)
+
+
+def in_turn(count: int, chosen: Sequence[int]) -> Tensor:
+    """Labels int64 [count] that go through the chosen classes again and again.
+
+    >>> in_turn(5, (0, 3))
+    tensor([0, 3, 0, 3, 0])
+    """
+    return torch.tensor(chosen)[torch.arange(count) % len(chosen)]
 
 
 @dataclass(frozen=True)
 class Trained:
     """A generator in evaluation mode with what is needed to use it.
 
-    `sample` gives tensors; `format.encode` turns them into the data's own values.
+    `sample` gives tensors; `format.encode` turns them into the data's own values. `path` is the run
+    directory or folder it came from, `saved` the checkpoint, if it came from one.
     """
 
     generator: nn.Module
@@ -57,13 +72,54 @@ class Trained:
     format: Format
     record: Record
     system: System
-    saved: Saved
+    path: Path
+    saved: Saved | None = None
 
-    def sample(self, count: int, seed: int = 0) -> Tensor:
-        """`count` samples [count, …] in [−1, 1]; sample i of a seed is the same whatever the count."""
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes it makes samples of; () where it takes no labels."""
+        return self.record.classes
+
+    def numbers(self, label: Label | Sequence[Label] | None = None) -> tuple[int, ...]:
+        """The numbers of the classes asked for, each by its number, or by text: its name, else its number.
+
+        None stands for all. Raises ValueError for classes that are not there, and where there are none.
+        """
+        if label is None:
+            return tuple(range(len(self.classes)))
+        chosen = (label,) if isinstance(label, int | str) else tuple(label)
+        if not self.classes:
+            raise ValueError(f"{self.path}: trained without labels, so --label has no class to choose")
+        if not chosen:
+            raise ValueError("--label: give at least one class")
+        return tuple(map(self._number, chosen))
+
+    def _number(self, label: Label) -> int:
+        if label in self.classes:
+            return self.classes.index(str(label))
+        if str(label) in map(str, range(len(self.classes))):
+            return int(label)
+        raise unknown("class", str(label), self.classes)
+
+    def sample(
+        self,
+        count: int,
+        seed: int = 0,
+        label: Label | Sequence[Label] | None = None,
+        truncation: float | None = None,
+    ) -> Tensor:
+        """`count` samples [count, …] in [−1, 1]; sample i of a seed is the same whatever the count.
+
+        A conditional generator goes through its classes in turn, sample i of class i mod K, or through
+        those that `label` names. `truncation` t cuts a normal latent to [−t, t]: better samples of less
+        variety. Raises ValueError for an unknown class, and where there are none to choose from.
+        """
         if count < 1:
             raise ValueError(f"--count must be at least 1, not {count}")
-        return generate(self.generator, self.latent, Draws(seed, stop=count))
+        chosen = self.numbers(label)
+        latent = self.latent if truncation is None else self.latent.truncated(truncation)
+        labels = in_turn(count, chosen) if chosen else None
+        return generate(self.generator, latent, Draws(seed, stop=count), labels)
 
 
 def build(record: Record, recipes: Mapping[str, Recipe]) -> tuple[System, Format]:
@@ -79,7 +135,7 @@ def build(record: Record, recipes: Mapping[str, Recipe]) -> tuple[System, Format
     arguments = recipe.check(record.arguments, strict=False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(record.training.seed)
-        system = recipe.build(format.shape, arguments)
+        system = recipe.build(format.shape, arguments, len(record.classes))
     return system, format
 
 
@@ -109,4 +165,4 @@ def load(
         restore_weights(saved, average.module, f"average/{system.generator}")
         module = average.module
     module = module.to(choose_device(device)).eval().requires_grad_(False)
-    return Trained(module, system.latent, format, record, system, saved)
+    return Trained(module, system.latent, format, record, system, directory.path, saved)

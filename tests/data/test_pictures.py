@@ -6,7 +6,7 @@ import tifffile
 from PIL import Image
 
 from zerosum.data import Format, open_data
-from zerosum.data.pictures import grid, preview, save_files, save_image
+from zerosum.data.pictures import class_rows, grid, picture, preview, save_image, save_samples
 
 CASES = [("uint8", 1), ("uint8", 2), ("uint8", 3), ("uint8", 4), ("uint8", 8), ("uint16", 1), ("uint16", 3)]
 CASES += [("uint16", 5), ("float32", 1), ("float32", 3), ("float32", 6)]
@@ -35,7 +35,9 @@ def test_a_grid_holds_each_tile_where_it_belongs() -> None:
 @pytest.mark.parametrize(("dtype", "channels"), CASES)
 def test_files_come_back_as_they_were(tmp_path: Path, dtype: str, channels: int) -> None:
     stored = some(3, channels, dtype)
-    paths = save_files(tmp_path / "out", stored)
+    form = Format((channels, 9, 12), dtype, -1 if dtype == "float32" else 0, 1)  # type: ignore[arg-type]
+    save_samples(tmp_path / "out", stored, form)
+    paths = sorted((tmp_path / "out").iterdir())
     png = (dtype, channels) in (("uint8", 1), ("uint8", 3), ("uint8", 4), ("uint16", 1))
     assert [path.name for path in paths] == [f"00000{i}.{'png' if png else 'tiff'}" for i in range(3)]
     again = open_data(tmp_path / "out", channels=channels)
@@ -82,4 +84,37 @@ def test_points_are_drawn(tmp_path: Path) -> None:
     picture = preview(ring.samples[:500], ring.format)
     assert picture.shape == (400, 400, 3)
     assert (picture < 128).any()
-    assert save_files(tmp_path, ring.samples[:5])[0].name == "points.npy"
+    save_samples(tmp_path / "points", ring.samples[:5], ring.format)
+    np.testing.assert_array_equal(np.load(tmp_path / "points" / "points.npy"), ring.samples[:5])
+
+
+def test_a_row_a_class_where_samples_go_through_the_classes() -> None:
+    tiles = some(8, 1, "uint8")  # of 3 classes: samples 0, 3, 6 of the first, 2 and 5 of the last
+    form = Format((1, 9, 12), "uint8", 0, 255)
+    rows = class_rows(tiles, 3)
+    assert rows.shape == (3 * 11 + 2, 3 * 14 + 2, 1)
+    for index in range(8):
+        top, left = 2 + (index % 3) * 11, 2 + (index // 3) * 14
+        np.testing.assert_array_equal(rows[top : top + 9, left : left + 12], tiles[index])
+    assert rows.astype(int).sum() == tiles.astype(int).sum()
+    np.testing.assert_array_equal(picture(tiles, form, 3), rows)
+    for classes in (0, 9, 33):  # none, more than samples, more than a picture should have rows
+        np.testing.assert_array_equal(picture(tiles, form, classes), grid(tiles))
+
+
+def test_samples_with_labels_are_data_again(tmp_path: Path) -> None:
+    tiles, form = some(4, 3, "uint8"), Format((3, 9, 12), "uint8", 0, 255)
+    labels, names = np.array([1, 0, 1, 0]), ("T-shirt/top", "../coat")
+    save_samples(tmp_path / "all.npz", tiles, form, labels, names)
+    found = open_data(tmp_path / "all.npz")
+    np.testing.assert_array_equal(found.samples, tiles)
+    assert found.labels is not None
+    assert (found.labels.tolist(), found.classes) == (labels.tolist(), names)
+    save_samples(tmp_path / "plain.npz", tiles, form)
+    assert open_data(tmp_path / "plain.npz").labels is None
+    save_samples(tmp_path / "each", tiles, form, labels, names)
+    made = ["000000-.._coat.png", "000001-T_shirt_top.png", "000002-.._coat.png", "000003-T_shirt_top.png"]
+    assert [path.name for path in sorted((tmp_path / "each").iterdir())] == made
+    points = np.zeros((4, 2), np.float32)
+    save_samples(tmp_path / "points", points, Format((2,), "float32", -1, 1), labels, names)
+    assert np.load(tmp_path / "points" / "points.npz")["labels"].tolist() == labels.tolist()

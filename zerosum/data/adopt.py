@@ -9,6 +9,7 @@ import numpy as np
 from zerosum.data.arrays import Found, arranged
 from zerosum.data.cache import Entry
 from zerosum.data.formats import Check, DataError, Dataset, Format, chunks, fingerprint
+from zerosum.data.labels import numbered
 from zerosum.data.prepare import Item, Progress, Wanted, checked, empty_classes, prepare, value_range
 from zerosum.data.resize import LEAST, MOST
 
@@ -118,9 +119,9 @@ def points(name: str, values: Array, labels: Array | None = None, classes: tuple
         raise DataError(f"{name}: holds no finite points")
     labels = None if labels is None else labels[sound]
     form = Format((kept.shape[1],), "float32", -1.0, 1.0)
-    aside = [(f"sample {index}", NOT_FINITE) for index in np.flatnonzero(~sound)]
-    check: Check = checked(len(kept), aside, {}, ())
-    return Dataset(name, form, kept, labels, classes, fingerprint(kept, form, labels), check)
+    aside = tuple(np.flatnonzero(~sound).tolist())
+    check: Check = checked(len(kept), [(f"sample {index}", NOT_FINITE) for index in aside], {}, ())
+    return Dataset(name, form, kept, labels, classes, fingerprint(kept, form, labels), check, aside)
 
 
 def _prepared(
@@ -144,18 +145,7 @@ def _labelled(found: Found, where: str) -> tuple[Array | None, tuple[str, ...]]:
     if found.labels is None:
         return None, ()
     count = len(found.images) if found.offsets is None else len(found.offsets) - 1
-    labels = found.labels.ravel() if found.labels.shape == (count, 1) else found.labels
-    if labels.shape != (count,) or labels.dtype.kind not in "iu" or (count and int(labels.min()) < 0):
-        raise DataError(
-            f"{where}: labels {labels.dtype} {labels.shape} for {count} samples; expected one whole "
-            "number from 0 a sample"
-        )
-    labels = labels.astype(np.int64)
-    top = int(labels.max(initial=-1)) + 1
-    if top > max(count, 1000):
-        raise DataError(f"{where}: a label of {top - 1} for {count} samples; number the classes from 0")
-    classes = found.classes if len(found.classes) >= top else tuple(str(index) for index in range(top))
-    return labels, classes
+    return numbered(found.labels, count, where, found.classes)
 
 
 def _whole(kind: np.dtype[Any], seen: Survey | None, where: str) -> tuple[str, list[str]]:

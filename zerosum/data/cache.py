@@ -13,7 +13,7 @@ import numpy as np
 
 from zerosum.data.formats import Check, DataError, Dataset, Format
 
-VERSION = 1  # of what is kept here: raise it when a prepared set would come out otherwise
+VERSION = 2  # of what is kept here: raise it when a prepared set would come out otherwise
 
 
 def cache_folder(given: Path | None = None) -> Path:
@@ -87,6 +87,7 @@ class Entry:
             "classes": dataset.classes,
             "fingerprint": dataset.fingerprint,
             "check": asdict(dataset.check),
+            "aside": dataset.aside,
         }
         with replacing(self.path(".json")) as stream:
             stream.write(json.dumps(record).encode())
@@ -111,7 +112,8 @@ class Entry:
             whole = list(samples.shape) == record["shape"] and samples.dtype == form.dtype
             if not whole or (labels is not None and len(labels) != len(samples)):
                 return None
-            classes = tuple(record["classes"])
-            return Dataset(name, form, samples, labels, classes, record["fingerprint"], Check(**check))
+            classes, aside = tuple(record["classes"]), tuple(record["aside"])
+            mark = record["fingerprint"]
+            return Dataset(name, form, samples, labels, classes, mark, Check(**check), aside)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None

@@ -12,6 +12,7 @@ from zerosum.data.adopt import adopt, points
 from zerosum.data.cache import Entry, cache_folder
 from zerosum.data.containers import MAGIC, PICKLE_REASON, PICKLES, Folder, Listing, Tar, Zip, is_tar
 from zerosum.data.formats import MOST_CHANNELS, Check, DataError, Dataset, Format
+from zerosum.data.labels import labelled
 from zerosum.data.layout import SPLITS, Layout, layout
 from zerosum.data.named import NAMED, find
 from zerosum.data.prepare import Item, Progress, Wanted, nothing, prepare
@@ -30,6 +31,7 @@ def open_data(
     channels: int | None = None,
     value_range: tuple[float, float] | None = None,
     split: str = "train",
+    labels: str | Path | None = None,
     cache: Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Dataset:
@@ -40,9 +42,10 @@ def open_data(
     moons). `size` is a side or (height, width), 8 to 512: images are cropped centrally to its shape, then
     resized once with antialiasing. `channels` 1 or 3 turns RGB to grey or back; 2 or 4 keeps transparency,
     which otherwise is laid over white. `value_range` gives the stored values that map to −1 and 1: by default
-    all of 8 or 16 bits, and the range found for floats. `split`: train, val or test. Prepared images are kept
-    in `cache` (by default $ZEROSUM_CACHE, or the user's cache directory). `progress(stage, done, total)` is
-    told how far it is.
+    all of 8 or 16 bits, and the range found for floats. `split`: train, val or test. `labels`: a file
+    of one class a sample (`zerosum.data.labels.labelled` says in which order) in place of the data's own, or
+    "own", which must then be there. Prepared images are kept in `cache` (by default $ZEROSUM_CACHE, or the
+    user's cache directory). `progress(stage, done, total)` is told how far it is.
 
     Raises DataError, which names the file and the remedy, where no usable set comes out.
 
@@ -53,7 +56,19 @@ def open_data(
     wanted = Wanted(_size(size), _channels(channels), _range(value_range), split)
     if split not in SPLITS:
         raise DataError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
-    folder, name = cache_folder(cache), str(where)
+    dataset = _open(where, wanted, cache_folder(cache), progress)
+    if labels is not None and labels != "own":
+        return labelled(dataset, labels, split)
+    if labels and dataset.labels is None:
+        raise DataError(
+            f"{where}: --labels own, and the data have none: sort the images into class subfolders, or give "
+            "--labels a file of one class a sample"
+        )
+    return dataset
+
+
+def _open(where: str | Path, wanted: Wanted, folder: Path, progress: Progress | None) -> Dataset:
+    name, split = str(where), wanted.split
     path = Path(where).expanduser()
     if path.exists() or path.is_symlink():
         both = name in TOYS or name in NAMED
@@ -211,7 +226,7 @@ def _open_container(
             entry,
             where=where,
             classes=order.classes,
-            aside=listing.aside,
+            unread=listing.aside,
             notes=notes,
             progress=progress,
         )

@@ -127,7 +127,8 @@ class Dataset:
 
     `samples` is [N, H, W, C] (or [N, D] for points) of `format.dtype`, in memory or memory-mapped; `labels`
     is int64 [N] or None; `classes` names the labels, () when unlabelled; `fingerprint` is the SHA-256 of
-    content, format and labels, the same whatever file the data came from.
+    content, format and labels, the same whatever file the data came from. `aside` are the places, in the
+    order of what was read, of the samples that are not among them.
     """
 
     name: str
@@ -137,6 +138,7 @@ class Dataset:
     classes: tuple[str, ...]
     fingerprint: str
     check: Check
+    aside: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.samples)

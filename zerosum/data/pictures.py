@@ -2,6 +2,8 @@
 
 import io
 import math
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from zerosum.data.formats import Format
 
 Array = np.ndarray[Any, Any]
 TIFFS = (".tif", ".tiff")
+ROWS, PER_ROW = 32, 8  # of a grid by class: at most so many classes, and samples of each
 
 
 def grid(stored: Array, columns: int | None = None, padding: int = 2) -> Array:
@@ -35,12 +38,40 @@ def grid(stored: Array, columns: int | None = None, padding: int = 2) -> Array:
     return picture
 
 
+def class_rows(stored: Array, rows: int) -> Array:
+    """Tile samples that go through `rows` classes in turn, one row a class; see `grid`.
+
+    >>> class_rows(np.ones((5, 8, 8, 1), np.uint8), rows=2).shape  # 3 of one class, 2 of the other
+    (22, 32, 1)
+    """
+    columns = math.ceil(len(stored) / rows)
+    whole = np.zeros((columns * rows, *stored.shape[1:]), stored.dtype)
+    whole[: len(stored)] = stored
+    by_class = whole.reshape(columns, rows, *stored.shape[1:]).swapaxes(0, 1)
+    return grid(by_class.reshape(whole.shape), columns)
+
+
+def picture(stored: Array, form: Format, classes: int = 0) -> Array:
+    """Samples as one picture: a grid, with a row a class where they go through `classes`; points scattered.
+
+    >>> picture(np.ones((20, 8, 8, 1), np.uint8), Format((1, 8, 8), "uint8", 0, 255), classes=10).shape
+    (102, 22, 1)
+    """
+    if form.points:
+        return preview(stored, form)
+    return class_rows(stored, classes) if 0 < classes <= min(ROWS, len(stored)) else grid(stored)
+
+
 def suffix_of(image: Array) -> str:
     """The file suffix that keeps the depth and channels of [..., C]: .png where PNG does, else .tiff.
+
+    Of points [N, D] the picture is a drawing, .png.
 
     >>> suffix_of(np.zeros((8, 8, 1), np.uint16)), suffix_of(np.zeros((8, 8, 3), np.uint16))
     ('.png', '.tiff')
     """
+    if image.ndim == 2:
+        return ".png"
     channels = image.shape[-1]
     png = (image.dtype == np.uint8 and channels in (1, 3, 4)) or (image.dtype == np.uint16 and channels == 1)
     return ".png" if png else ".tiff"
@@ -91,21 +122,38 @@ def _tiff(content: io.BytesIO, image: Array) -> None:
     )
 
 
-def save_files(folder: Path, stored: Array) -> list[Path]:
-    """Write each of [N, H, W, C] as 000000.png and so on, .tiff where PNG would lose something.
+def save_samples(
+    path: Path,
+    stored: Array,
+    form: Format,
+    labels: Array | None = None,
+    classes: Sequence[str] = (),
+    rows: int = 0,
+) -> None:
+    """Write samples as the path's suffix says, with the `classes` that the labels [N] number, if any.
 
-    Points [N, D] become one points.npy. Returns the paths.
+    .npy: one array; .npz: with the labels, in the form in which both are read as data; other suffixes:
+    one picture, of a row a class where the samples go through `rows` classes; none: a folder with a
+    file each, 000000.png and so on, .tiff where PNG would lose something, 000000-cat.png with labels,
+    and one array of points. Raises ValueError as `save_image` does.
     """
-    if stored.ndim == 2:
-        path = folder / "points.npy"
+    if path.suffix in (".npy", ".npz"):
         with replacing(path) as stream:
-            np.save(stream, stored, allow_pickle=False)
-        return [path]
-    right = suffix_of(stored)
-    paths = [folder / f"{index:06d}{right}" for index in range(len(stored))]
-    for path, image in zip(paths, stored, strict=True):
-        save_image(path, image)
-    return paths
+            if path.suffix == ".npy":
+                np.save(stream, stored, allow_pickle=False)
+            else:
+                said = () if labels is None else (("labels", labels), ("class_names", np.array(classes)))
+                np.savez(stream, allow_pickle=False, images=stored, **dict(said))
+    elif path.suffix:
+        save_image(path, picture(stored, form, rows))
+    elif form.points:
+        name = "points.npy" if labels is None else "points.npz"
+        save_samples(path / name, stored, form, labels, classes)
+    else:
+        right = suffix_of(stored)
+        for index, image in enumerate(stored):
+            name = "" if labels is None else "-" + re.sub(r"[^\w.]+", "_", classes[labels[index]])[:60]
+            save_image(path / f"{index:06d}{name}{right}", image)
 
 
 def preview(stored: Array, form: Format) -> Array:

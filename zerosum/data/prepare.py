@@ -72,7 +72,7 @@ def prepare(
     *,
     where: str,
     classes: tuple[str, ...] = (),
-    aside: Iterable[tuple[str, str]] = (),
+    unread: Iterable[tuple[str, str]] = (),
     notes: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> Dataset:
@@ -83,7 +83,7 @@ def prepare(
     locked. Raises DataError where no usable set comes out.
     """
     tell = progress or (lambda stage, done, total: None)
-    tally = Tally(aside=list(aside), notes=list(notes))
+    tally = Tally(aside=list(unread), notes=list(notes))
     spool = entry.path(".spool")
     try:
         with spool.open("w+b") as stream, contextlib.closing(_worked(items, wanted)) as worked:
@@ -107,7 +107,9 @@ def prepare(
     if labels is not None:
         tally.notes.extend(empty_classes(labels, classes))
     check = checked(len(samples), tally.aside, tally.converted, tally.notes)
-    dataset = Dataset(where, form, samples, labels, classes, fingerprint(samples, form, labels), check)
+    aside = tuple(sorted(set(range(total)) - {record.rank for record in tally.records}))
+    mark = fingerprint(samples, form, labels)
+    dataset = Dataset(where, form, samples, labels, classes, mark, check, aside)
     entry.store(dataset)
     return dataset
 
