@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zerosum.nets.minibatch import batch_layer as batch_layer_of
 
-__all__ = ["MLPCritic", "MLPGenerator", "Maxout"]
+__all__ = ["MLPCritic", "MLPGenerator", "Maxout", "uniform_weights"]
 
 
 class Maxout(nn.Module):
@@ -31,7 +31,8 @@ class Maxout(nn.Module):
         return out
 
 
-def _uniform(net: nn.Module, bound: float | None) -> None:
+def uniform_weights(net: nn.Module, bound: float | None) -> None:
+    """Start all linear weights of a net uniform in ±bound, and biases at 0; None leaves them as they are."""
     if bound is None:
         return
     for module in net.modules():
@@ -44,7 +45,7 @@ class MLPGenerator(nn.Module):
     """z [B, latent] → samples [B, *shape]: images in (−1, 1), or points (shape (D,)) anywhere.
 
     Images end in 2σ(h)−1 = tanh(h/2), the paper's sigmoid on [0, 1] moved to [−1, 1]. `bound`: weights
-    start uniform in ±bound; None leaves PyTorch's default.
+    start uniform in ±bound; None leaves PyTorch's default. `dropout` is the rate at hidden units.
 
     >>> MLPGenerator((1, 28, 28), latent=100, hidden=(32, 32))(torch.zeros(2, 100)).shape
     torch.Size([2, 1, 28, 28])
@@ -56,6 +57,7 @@ class MLPGenerator(nn.Module):
         *,
         latent: int = 100,
         hidden: Sequence[int] = (1200, 1200),
+        dropout: float = 0.0,
         bound: float | None = 0.05,
     ) -> None:
         super().__init__()
@@ -63,8 +65,9 @@ class MLPGenerator(nn.Module):
         layers: list[nn.Module] = []
         for n, m in pairwise((latent, *hidden)):
             layers += [nn.Linear(n, m), nn.ReLU(inplace=True)]
+            layers += [nn.Dropout(dropout)] if dropout else []
         self.layers = nn.Sequential(*layers, nn.Linear((latent, *hidden)[-1], prod(shape)))
-        _uniform(self, bound)
+        uniform_weights(self, bound)
 
     @torch.no_grad()
     def begin_at(self, real: Tensor) -> None:
@@ -115,7 +118,7 @@ class MLPCritic(nn.Module):
         self.feature_count = (prod(shape), *hidden)[-1]
         mix, features = batch_layer_of(batch_layer, self.feature_count)
         self.layers = nn.Sequential(*layers, nn.Linear(features, 1))
-        _uniform(self, bound)
+        uniform_weights(self, bound)
         self.batch_layer = mix
 
     def features(self, x: Tensor) -> Tensor:
