@@ -16,11 +16,11 @@ from zerosum.nets.folding import ConvPool2d, UpConv2d
 
 # Shared embedding and split latent (BigGAN), neither (SAGAN), one alone.
 KINDS = [
-    {"classes": 5, "shared": 3, "split": True},
-    {"classes": 5, "shared": 0, "split": False},
-    {"classes": 5, "shared": 3, "split": False},
-    {"classes": 0, "shared": 3, "split": True},
-    {"classes": 0, "shared": 0, "split": False},
+    {"classes": 5, "shared": 3, "split_latent": True},
+    {"classes": 5, "shared": 0, "split_latent": False},
+    {"classes": 5, "shared": 3, "split_latent": False},
+    {"classes": 0, "shared": 3, "split_latent": True},
+    {"classes": 0, "shared": 0, "split_latent": False},
 ]
 each_kind = pytest.mark.parametrize(
     "kind", KINDS, ids=["biggan", "sagan", "shared", "split", "unconditional"]
@@ -106,7 +106,9 @@ def test_on_imagenet_they_are_biggans():
 def test_on_cifar_they_are_its_authors_codes():
     sizes = {"width": 256, "growth": 1, "attention": 0}
     with torch.device("meta"):
-        generator = BigGANGenerator((3, 32, 32), classes=10, latent=128, shared=0, split=False, **sizes)
+        generator = BigGANGenerator(
+            (3, 32, 32), classes=10, latent=128, shared=0, split_latent=False, **sizes
+        )
         critic = BigGANCritic((3, 32, 32), flat=2, **sizes)
     assert widths(generator) == [(256, 256, 256)] * 3
     assert widths(critic) == [(3, 256, 256)] + [(256, 256, 256)] * 3
@@ -124,13 +126,13 @@ def test_what_each_block_is_told(kind):
     generator.project.register_forward_pre_hook(lambda _, args: first.append(args[0]))
     z, labels = torch.randn(7, 9), labels_for(kind, 7)
     generator(z, *labels)
-    assert torch.equal(first[0], z[:, :3] if kind["split"] else z)
+    assert torch.equal(first[0], z[:, :3] if kind["split_latent"] else z)
     assert len(told) == 2
     for j, condition in enumerate(told):
         parts = []
         if kind["classes"]:
             parts += [generator.embed(labels[0]) if kind["shared"] else labels[0]]
-        if kind["split"]:
+        if kind["split_latent"]:
             parts += [z[:, 3 * (j + 1) : 3 * (j + 2)]]
         assert condition is None if not parts else torch.equal(condition, torch.cat(parts, -1))
 
@@ -226,7 +228,7 @@ def test_weights_begin_orthogonal():
 
 @pytest.mark.parametrize("init", ["glorot", "normal"])
 def test_weights_begin_by_the_law_asked_for(init):
-    kind = {"classes": 7, "shared": 0, "split": False, "latent": 30}
+    kind = {"classes": 7, "shared": 0, "split_latent": False, "latent": 30}
     nets = (
         BigGANGenerator((3, 16, 16), width=16, init=init, **kind),
         BigGANCritic((3, 16, 16), width=16, init=init),
@@ -305,11 +307,11 @@ def test_what_cannot_be_built_is_refused_with_advice(make):
     [
         (
             {"latent": 122},
-            "--latent 122 does not split into 4 equal .* choose --latent 120 or 124, or --no-split",
+            "--latent 122 does not split into 4 equal .* choose --latent 120 or 124, or --no-split-latent",
         ),
         ({"latent": 3}, "choose --latent 4, or"),
         ({"latent": 0}, "choose --latent 4, or"),
-        ({"shared": 0, "classes": 3}, "choose --shared 128, or --no-split"),
+        ({"shared": 0, "classes": 3}, "choose --shared 128, or --no-split-latent"),
     ],
 )
 def test_a_latent_that_cannot_be_shared_out_is_refused(settings, message):

@@ -84,7 +84,7 @@ def _chunk(latent: int, parts: int) -> int:
         near = f"{below} or {below + parts}" if below > 0 else f"{parts}"
         raise ValueError(
             f"--latent {latent} does not split into {parts} equal parts, one for the first layer and one for "
-            f"each block: choose --latent {near}, or --no-split"
+            f"each block: choose --latent {near}, or --no-split-latent"
         )
     return latent // parts
 
@@ -94,9 +94,9 @@ class BigGANGenerator(nn.Module):
 
     With `shared` d (BigGAN: 128) there is one embedding of d numbers a class, and each block's batch
     norms have gain and bias linear in it (`vector_batch_norm`); with 0 each norm has gains and biases
-    of each class's own (SAGAN). `split` cuts z into k+1 equal parts, one for the first layer, one beside
-    the embedding for each block. Without `classes` labels are not asked for, and blocks see their part of
-    z alone, or have plain batch norm.
+    of each class's own (SAGAN). `split_latent` cuts z into k+1 equal parts, one for the first layer, one
+    beside the embedding for each block. Without `classes` labels are not asked for, and blocks see their
+    part of z alone, or have plain batch norm.
 
     The non-local block, of the given `form`, is at the largest maps of at most `attention` pixels along
     the shorter side, and at most half the image's; 0 leaves it out. `init` is how weights begin, one of
@@ -107,7 +107,8 @@ class BigGANGenerator(nn.Module):
     torch.Size([2, 3, 64, 64])
 
     Raises ValueError for sizes that do not halve evenly, naming the nearest, for a latent that does not
-    split into equal parts, for `split` without an embedding, and where no maps are as small as `attention`.
+    split into equal parts or is split without an embedding beside, and where no maps are as small as
+    `attention`.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class BigGANGenerator(nn.Module):
         width: int = 96,
         growth: int = 16,
         shared: int = 128,
-        split: bool = True,
+        split_latent: bool = True,
         attention: int = 64,
         form: Form = "pooled",
         init: str = "orthogonal",
@@ -128,9 +129,11 @@ class BigGANGenerator(nn.Module):
         super().__init__()
         k = even_halvings(shape[1:])
         widths = feature_maps(width, growth, k + 1)
-        if split and classes and not shared:
-            raise ValueError("--split goes with a shared embedding: choose --shared 128, or --no-split")
-        self.chunk = _chunk(latent, k + 1) if split else 0
+        if split_latent and classes and not shared:
+            raise ValueError(
+                "--split-latent goes with a shared embedding: choose --shared 128, or --no-split-latent"
+            )
+        self.chunk = _chunk(latent, k + 1) if split_latent else 0
         self.embed = ClassVectors(classes, shared) if classes and shared else None
         size = self.chunk + (shared if classes else 0)
         make_norm: MakeNorm = nn.BatchNorm2d
