@@ -24,6 +24,18 @@ TINY: Mapping[str, Mapping[str, Any]] = {
     "wgan-gp-resnet": {"latent": 4, "width": 2, "critic_width": 2, "batch": 8, "critic_steps": 2},
     "sngan": {"latent": 4, "width": 2, "critic_width": 2, "batch": 8, "critic_steps": 2},
     "progan": {"latent": 4, "fmap_base": 8, "fmap_max": 4, "batch": 8, "stable": 16, "fade": 24},
+    "cgan": {
+        "latent": 4,
+        "branches": (3, 3),
+        "hidden": (6,),
+        "critic_branches": (4, 3),
+        "critic_hidden": (5,),
+        "pieces": 2,
+        "joint_pieces": 2,
+        "batch": 8,
+    },
+    "acgan": {"latent": 4, "width": 2, "critic_width": 2, "kernel": 3, "batch": 8},
+    "projection-gan": {"latent": 4, "width": 2, "critic_width": 2, "growth": 1, "batch": 8, "critic_steps": 2},
     "gan": {"latent": 4, "hidden": (8,), "critic_hidden": (6,), "pieces": 2, "batch": 8},
 }
 
@@ -66,11 +78,16 @@ def source(count: int = 24, dtype: torch.dtype = torch.float32, side: int = 8) -
     return Recorded(Resident(images(count, side), seed=5), dtype)
 
 
+def classes_for(recipe: str) -> int:
+    """As many as `images` has, for a recipe that needs labels."""
+    return 24 if RECIPES[recipe].labels == "needed" else 0
+
+
 def system(recipe: str = "dcgan", seed: int = 0, side: int = 8, **settings: Any) -> System:
     """A recipe with a few hundred weights, made from `seed`, for grey images."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = RECIPES[recipe].build((1, side, side), {**TINY[recipe], **settings})
+        made = RECIPES[recipe].build((1, side, side), {**TINY[recipe], **settings}, classes_for(recipe))
     made.game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return made
 

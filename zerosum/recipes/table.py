@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, get_type_hints
 from zerosum.names import convert, look_up, unknown
 from zerosum.recipes.classic import dcgan, gan, wgan_gp
 from zerosum.recipes.growing import progan
+from zerosum.recipes.labelled import acgan, cgan, projection_gan
 from zerosum.recipes.residual import sngan, wgan_gp_resnet
 from zerosum.recipes.system import System
 
@@ -171,6 +172,56 @@ RECIPES: Mapping[str, Recipe] = {
                 },
                 "large": {"width": 64, "critic_width": 64, "growth": 16, "flat": 1},
             },
+        ),
+        Recipe(
+            "cgan",
+            cgan,
+            "Mirza & Osindero 2014, Conditional Generative Adversarial Nets, arXiv:1411.1784",
+            {
+                "small": {
+                    "branches": (100, 100),
+                    "hidden": (400,),
+                    "critic_branches": (64, 32),
+                    "critic_hidden": (64,),
+                    "images": 2_000_000,
+                }
+            },
+            labels="needed",
+        ),
+        Recipe(
+            "acgan",
+            acgan,
+            "Odena, Olah & Shlens 2017, Conditional Image Synthesis with Auxiliary Classifier GANs, "
+            "arXiv:1610.09585",
+            {"small": {**_SMALL_CONVOLUTIONAL, "critic_width": 32, "images": 300_000}},
+            labels="needed",
+        ),
+        Recipe(
+            "projection-gan",
+            projection_gan,
+            "Miyato & Koyama 2018, cGANs with Projection Discriminator, arXiv:1802.05637",
+            {
+                "small": {
+                    **_SMALL_RESIDUAL,
+                    "width": 32,
+                    "critic_width": 32,
+                    "growth": 1,
+                    "batch": 64,
+                    "critic_steps": 1,
+                    "critic_lr": 4e-4,
+                    "images": 200_000,
+                },
+                "cifar": {
+                    "width": 256,
+                    "critic_width": 128,
+                    "growth": 1,
+                    "flat": 2,
+                    "batch": 64,
+                    "schedule": ("linear:start=0,stop=16000000",),
+                    "images": 16_000_000,
+                },
+            },
+            labels="needed",
         ),
         Recipe(
             "progan",
