@@ -127,7 +127,7 @@ def test_every_recipe_trains_with_every_optimiser_and_moves_both_players(recipe:
 
 SHAPES = [(1, 8, 8), (8, 48, 80), (2, 8, 512), (1, 130, 8)]
 UNEVEN = (3, 9, 17)
-RESIDUAL = ("wgan-gp-resnet", "sngan")
+RESIDUAL = ("wgan-gp-resnet", "sngan", "sagan", "biggan")
 BUILT = [
     *((recipe, shape) for recipe in RECIPES for shape in SHAPES),
     *((recipe, UNEVEN) for recipe in RECIPES if recipe not in RESIDUAL),

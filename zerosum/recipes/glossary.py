@@ -54,4 +54,9 @@ SETTINGS: Mapping[str, str] = {
     "kernel": "Size of the convolutions.",
     "norm": "Normalisation in the generator: batch, layer, none, and with DCGAN nets virtual.",
     "critic_norm": "Normalisation in the critic; gradient penalties need layer or none.",
+    "shared": "Size of the class's embedding that all blocks share; 0: each norm has each class's gains.",
+    "split_latent": "Give each block a part of the latent beside the class's embedding.",
+    "attention": "The non-local block sees maps of at most so many pixels a side; 0 leaves it out.",
+    "attention_form": "Of the non-local block: pooled, as SAGAN's, or plain, as first published.",
+    "init": "How weights begin: orthogonal, glorot or normal (of deviation .02).",
 }

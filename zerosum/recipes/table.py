@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, NamedTuple, get_type_hints
 
 from zerosum.names import convert, look_up, unknown
+from zerosum.recipes.attentive import biggan, sagan
 from zerosum.recipes.classic import dcgan, gan, wgan_gp
 from zerosum.recipes.growing import progan
 from zerosum.recipes.labelled import acgan, cgan, projection_gan
@@ -123,6 +124,14 @@ class Recipe:
 
 _SMALL_CONVOLUTIONAL = {"width": 32, "kernel": 4, "batch": 64, "fakes": "shared"}
 _SMALL_RESIDUAL = {"width": 64, "critic_width": 64, "flat": 1, "fakes": "shared"}
+_SMALL_ATTENTIVE = {
+    **_SMALL_RESIDUAL,
+    "growth": 1,
+    "lr": 2e-4,
+    "critic_lr": 4e-4,
+    "batch": 64,
+    "images": 400_000,
+}
 
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
@@ -172,6 +181,40 @@ RECIPES: Mapping[str, Recipe] = {
                 },
                 "large": {"width": 64, "critic_width": 64, "growth": 16, "flat": 1},
             },
+        ),
+        Recipe(
+            "sagan",
+            sagan,
+            "Zhang et al. 2019, Self-Attention Generative Adversarial Networks, arXiv:1805.08318",
+            {"small": _SMALL_ATTENTIVE},
+            labels="optional",
+        ),
+        Recipe(
+            "biggan",
+            biggan,
+            "Brock, Donahue & Simonyan 2019, Large Scale GAN Training for High Fidelity Natural Image "
+            "Synthesis, arXiv:1809.11096",
+            {
+                "small": {**_SMALL_ATTENTIVE, "critic_steps": 1, "average": 0.999},
+                "cifar": {
+                    "latent": 128,
+                    "shared": 0,
+                    "split_latent": False,
+                    "width": 256,
+                    "critic_width": 256,
+                    "growth": 1,
+                    "flat": 2,
+                    "attention": 0,
+                    "init": "normal",
+                    "regulariser": (),
+                    "critic_steps": 4,
+                    "lr": 2e-4,
+                    "critic_lr": 2e-4,
+                    "batch": 50,
+                    "images": 25_000_000,
+                },
+            },
+            labels="optional",
         ),
         Recipe(
             "cgan",
