@@ -75,7 +75,8 @@ class Adversarial(Game):
 
     Raises ValueError where parts contradict each other: a penalty that needs each sample judged alone
     on a critic with batch norm, a critic that ends in a sigmoid, shared fakes when the generator moves
-    first, feature matching with a critic that names no features or one that is unrolled, labels with packs.
+    first, feature matching with a critic that names no features or one that is unrolled; labels with
+    packs or feature matching, an auxiliary classifier with unrolling.
     """
 
     def __init__(
@@ -119,10 +120,15 @@ class Adversarial(Game):
             raise ValueError(
                 "--feature-matching does not judge, so there is nothing to --unroll: choose one of the two"
             )
-        if pack > 1 and (labelled or auxiliary):
-            raise ValueError(
-                f"--pack {pack}: samples of a pack differ in class: choose a recipe without labels"
-            )
+        if labelled or auxiliary:
+            if pack > 1:
+                raise ValueError(f"--pack {pack}: samples of a pack differ in class: choose --pack 1")
+            if feature_matching:
+                raise ValueError(
+                    "--feature-matching matches means over all classes, which says nothing of one: leave it out"
+                )
+        if auxiliary and unroll:
+            raise ValueError("--unroll looks ahead by the objective alone, without classes: leave it out")
         refuse_sigmoid(critic)
         refuse_batch_norm(critic, penalties)
         refuse_unsigned(objective, corruptions)

@@ -34,11 +34,10 @@ class Auxiliary:
     def __post_init__(self) -> None:
         if self.on not in ("both", "real"):
             raise ValueError(f"--auxiliary must be both or real, not {self.on!r}")
-        for name in ("weight", "generator_weight"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(
-                    f"auxiliary classifier: {name} must not be negative, not {getattr(self, name)}"
-                )
+        weights = {"class-weight": self.weight, "generator-class-weight": self.generator_weight}
+        for name, weight in weights.items():
+            if not weight >= 0:
+                raise ValueError(f"--{name} must not be negative, not {weight}")
 
     def of_critic(self, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
         """The critic's term for class logits [B, K] on real and fake of these labels, [B]."""

@@ -3,16 +3,15 @@
 Each setting is explained once for all recipes, in `zerosum.recipes.glossary`.
 """
 
-from typing import Literal
+from typing import Literal, cast
 
 from zerosum.draws import Latent
 from zerosum.games.conditional import Auxiliary
 from zerosum.nets.conditional_mlp import ConditionalMLPCritic, ConditionalMLPGenerator
-from zerosum.nets.conditioning import ClassifyingCritic, ConcatenatedGenerator, ProjectedCritic
+from zerosum.nets.conditioning import ClassifyingCritic, ConcatenatedGenerator, Featured, ProjectedCritic
 from zerosum.nets.dcgan import DCGANCritic, DCGANGenerator
-from zerosum.nets.resnet import ResNetCritic, ResNetGenerator
 from zerosum.recipes.duel import Law, Rules, duel, image_shape
-from zerosum.recipes.residual import ResNets
+from zerosum.recipes.residual import ResNets, residual_nets
 from zerosum.recipes.system import System
 
 __all__ = ["acgan", "cgan", "projection_gan"]
@@ -125,23 +124,6 @@ def projection_gan(
     of the generator, after five critic turns with 256 each. The preset `cifar` has the authors' code's
     for CIFAR-10.
     """
-    image = image_shape("projection-gan", shape)
-    generator = ResNetGenerator(
-        image, latent=nets.latent, width=nets.width, growth=nets.growth, norm=nets.norm, classes=classes
-    )
-    critic = ResNetCritic(
-        image,
-        width=nets.critic_width,
-        growth=nets.growth,
-        flat=nets.flat,
-        pooling=nets.pooling,
-        norm=nets.critic_norm,
-        batch_layer=nets.batch_layer,
-    )
-    return duel(
-        generator,
-        ProjectedCritic(critic, classes),
-        Latent(nets.latent, nets.latent_law),
-        rules,
-        classes=classes,
-    )
+    generator, critic = residual_nets("projection-gan", shape, nets, rules, classes)
+    told = ProjectedCritic(cast(Featured, critic), classes)
+    return duel(generator, told, Latent(nets.latent, nets.latent_law), rules, classes=classes)

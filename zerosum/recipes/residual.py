@@ -4,17 +4,19 @@ Each setting is explained once for all recipes, in `zerosum.recipes.glossary`.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from torch import nn
 
 from zerosum.draws import Latent
+from zerosum.games.conditional import Auxiliary
 from zerosum.nets.bottleneck import BottleneckCritic, BottleneckGenerator
+from zerosum.nets.conditioning import ClassifyingCritic, Featured
 from zerosum.nets.resnet import ResNetCritic, ResNetGenerator
 from zerosum.recipes.duel import Law, Rules, duel, image_shape, packed
 from zerosum.recipes.system import System
 
-__all__ = ["ResNets", "sngan", "wgan_gp_resnet"]
+__all__ = ["ResNets", "residual_nets", "sngan", "wgan_gp_resnet"]
 
 Norm = Literal["batch", "layer", "none"]
 
@@ -77,27 +79,47 @@ def sngan(shape: tuple[int, ...], *, nets: ResNets = _SNGAN_NETS, rules: Rules =
 
 
 def wgan_gp_resnet(
-    shape: tuple[int, ...], *, nets: ResNets = _WGAN_GP_NETS, rules: Rules = _WGAN_GP
+    shape: tuple[int, ...], classes: int = 0, *, nets: ResNets = _WGAN_GP_NETS, rules: Rules = _WGAN_GP
 ) -> System:
     """Wasserstein GAN with gradient penalty, on residual nets (Gulrajani et al. 2017).
 
     Settings of the paper's CIFAR-10 experiment without labels: no norm in the critic, the learning rate
-    falling in a line to 0 over 100,000 updates of the generator, which are 32 million images.
+    falling in a line to 0 over 100,000 updates of the generator, which are 32 million images. With
+    labels it is the supervised one: class batch norm in the generator, an auxiliary classifier that
+    learns from reals, of weight 1 in the critic's loss and .1 in the generator's.
     """
-    return _residual("wgan-gp-resnet", shape, nets, rules)
+    return _residual("wgan-gp-resnet", shape, nets, rules, classes)
 
 
-def _residual(recipe: str, shape: tuple[int, ...], nets: ResNets, rules: Rules) -> System:
+def _residual(
+    recipe: str, shape: tuple[int, ...], nets: ResNets, rules: Rules, classes: int = 0
+) -> System:
+    generator, critic = residual_nets(recipe, shape, nets, rules, classes)
+    latent = Latent(nets.latent, nets.latent_law)
+    if not classes:
+        return duel(generator, critic, latent, rules)
+    telling = ClassifyingCritic(cast(Featured, critic), classes)
+    return duel(generator, telling, latent, rules, classes=classes, auxiliary=Auxiliary(1.0, 0.1, "real"))
+
+
+def residual_nets(
+    recipe: str, shape: tuple[int, ...], nets: ResNets, rules: Rules, classes: int = 0
+) -> tuple[nn.Module, nn.Module]:
+    """A recipe's generator, told labels where there are classes, and its critic, which is told none.
+
+    Raises ValueError for data that are no images, and for bottleneck nets with classes.
+    """
     made, judged = image_shape(recipe, shape), image_shape(recipe, packed(shape, rules))
-    generator, critic = _deep(made, judged, nets) if nets.depth else _shallow(made, judged, nets)
-    return duel(generator, critic, Latent(nets.latent, nets.latent_law), rules)
+    if nets.depth and classes:
+        raise ValueError(f"--depth {nets.depth}: bottleneck nets take no labels: choose --depth 0")
+    return _deep(made, judged, nets) if nets.depth else _shallow(made, judged, nets, classes)
 
 
 def _shallow(
-    made: tuple[int, int, int], judged: tuple[int, int, int], nets: ResNets
+    made: tuple[int, int, int], judged: tuple[int, int, int], nets: ResNets, classes: int
 ) -> tuple[nn.Module, nn.Module]:
     generator = ResNetGenerator(
-        made, latent=nets.latent, width=nets.width, growth=nets.growth, norm=nets.norm
+        made, latent=nets.latent, width=nets.width, growth=nets.growth, norm=nets.norm, classes=classes
     )
     critic = ResNetCritic(
         judged,

@@ -166,6 +166,7 @@ RECIPES: Mapping[str, Recipe] = {
                     "images": 500_000,
                 }
             },
+            labels="optional",
         ),
         Recipe(
             "sngan",
