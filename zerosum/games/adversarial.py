@@ -125,7 +125,7 @@ class Adversarial(Game):
                 raise ValueError(f"--pack {pack}: samples of a pack differ in class: choose --pack 1")
             if feature_matching:
                 raise ValueError(
-                    "--feature-matching matches means over all classes, which says nothing of one: leave it out"
+                    "--feature-matching matches means over all classes and tells none apart: leave it out"
                 )
         if auxiliary and unroll:
             raise ValueError("--unroll looks ahead by the objective alone, without classes: leave it out")

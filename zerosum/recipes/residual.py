@@ -91,9 +91,7 @@ def wgan_gp_resnet(
     return _residual("wgan-gp-resnet", shape, nets, rules, classes)
 
 
-def _residual(
-    recipe: str, shape: tuple[int, ...], nets: ResNets, rules: Rules, classes: int = 0
-) -> System:
+def _residual(recipe: str, shape: tuple[int, ...], nets: ResNets, rules: Rules, classes: int = 0) -> System:
     generator, critic = residual_nets(recipe, shape, nets, rules, classes)
     latent = Latent(nets.latent, nets.latent_law)
     if not classes:
