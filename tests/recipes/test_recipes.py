@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tests import small
 from zerosum.draws import Draws
+from zerosum.games.conditional import bound
 from zerosum.games.game import Clock
 from zerosum.nets.minibatch import BATCH_LAYERS
 from zerosum.recipes.glossary import SETTINGS
@@ -39,7 +40,7 @@ def test_every_setting_is_explained_and_every_preset_builds(recipe: str) -> None
     assert found.paper
     assert found.summary
     for preset in found.presets.values():
-        assert found.build((1, 28, 28), preset).batch > 0
+        assert found.build((1, 28, 28), preset, small.classes_for(recipe)).batch > 0
 
 
 def test_the_paper_s_settings() -> None:
@@ -127,7 +128,7 @@ def test_every_recipe_trains_with_every_optimiser_and_moves_both_players(recipe:
 
 SHAPES = [(1, 8, 8), (8, 48, 80), (2, 8, 512), (1, 130, 8)]
 UNEVEN = (3, 9, 17)
-RESIDUAL = ("wgan-gp-resnet", "sngan", "sagan", "biggan")
+RESIDUAL = ("wgan-gp-resnet", "sngan", "sagan", "biggan", "projection-gan")
 BUILT = [
     *((recipe, shape) for recipe in RECIPES for shape in SHAPES),
     *((recipe, UNEVEN) for recipe in RECIPES if recipe not in RESIDUAL),
@@ -136,26 +137,28 @@ BUILT = [
 
 @pytest.mark.parametrize(("recipe", "shape"), BUILT)
 def test_every_size_and_number_of_channels_builds_and_runs(recipe: str, shape: tuple[int, int, int]) -> None:
-    made = RECIPES[recipe].build(shape, {**small.TINY[recipe], "latent": 3})
-    generator, critic = made.game.generator, made.game.critic
-    fake: Tensor = generator(made.latent(Draws(stop=2)))
+    classes = small.classes_for(recipe)
+    made = RECIPES[recipe].build(shape, {**small.TINY[recipe], "latent": 3}, classes)
+    labels = torch.tensor([0, classes - 1]) if classes else None
+    fake: Tensor = bound(made.game.generator, labels)(made.latent(Draws(stop=2)))
     assert fake.shape == (2, *shape)
     assert fake.abs().max() <= 1
+    critic = bound(made.game.critic, None if made.game.auxiliary else labels)
     assert critic(fake).shape == (2,)
 
 
 @pytest.mark.parametrize("recipe", RESIDUAL)
 def test_residual_nets_refuse_a_size_that_does_not_halve_evenly_and_name_those_near(recipe: str) -> None:
     with pytest.raises(ValueError, match="choose --size 8x16 or 10x18"):
-        RECIPES[recipe].build(UNEVEN)
+        RECIPES[recipe].build(UNEVEN, classes=small.classes_for(recipe))
 
 
 def test_points_go_with_the_perceptrons_alone() -> None:
     made = RECIPES["gan"].build((2,), {"latent": 3, "hidden": (4,), "critic_hidden": (4,)})
     assert made.game.generator(torch.zeros(5, 3)).shape == (5, 2)
-    for recipe in ("dcgan", "wgan-gp", *RESIDUAL):
-        with pytest.raises(ValueError, match=f"{recipe} builds convolutional nets .* use gan"):
-            RECIPES[recipe].build((2,))
+    for recipe in ("dcgan", "wgan-gp", "acgan", *RESIDUAL):
+        with pytest.raises(ValueError, match=f"{recipe} builds convolutional nets .* use gan, or cgan"):
+            RECIPES[recipe].build((2,), classes=small.classes_for(recipe))
 
 
 @pytest.mark.parametrize(
