@@ -38,7 +38,8 @@ def pixel_norm(x: Tensor) -> Tensor:
     tensor([1.])
     """
     # The norm over channels makes no copy of x: five times faster than x.square().mean(1) of maps.
-    norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=wide)
     return x * torch.rsqrt(norm.square() / x.shape[1] + 1e-8).to(x.dtype)
 
 
