@@ -146,6 +146,9 @@ def image_shape(recipe: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
     (3, 64, 64)
     """
     if len(shape) != 3:
-        raise ValueError(f"{recipe} builds convolutional nets for images, and the data are points: use gan, or cgan with labels")
+        raise ValueError(
+            f"{recipe} builds convolutional nets for images, and the data are points: use gan, or cgan with "
+            "labels"
+        )
     channels, height, width = shape
     return channels, height, width
