@@ -176,7 +176,8 @@ def random(size: int = 512, side: int = 32, seed: int = 0) -> Extractor:
         flat = x.flatten(1)
         draw = torch.Generator().manual_seed(seed)
         onto = torch.randn(flat.shape[1], size, generator=draw) / flat.shape[1] ** 0.5
-        return flat @ onto.to(flat)
+        projected: Tensor = flat @ onto.to(flat)
+        return projected
 
     about = {"weights": f"none, seed {seed}", "features": f"{size} random projections of pixels"}
     return Extractor("random", _side(side), project, about=about)
