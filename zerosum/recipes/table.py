@@ -237,7 +237,15 @@ RECIPES: Mapping[str, Recipe] = {
             acgan,
             "Odena, Olah & Shlens 2017, Conditional Image Synthesis with Auxiliary Classifier GANs, "
             "arXiv:1610.09585",
-            {"small": {**_SMALL_CONVOLUTIONAL, "critic_width": 32, "images": 300_000}},
+            {
+                "small": {
+                    **_SMALL_CONVOLUTIONAL,
+                    "critic_width": 32,
+                    "lr": 1e-3,
+                    "schedule": ("linear:start=80000,stop=160000,to=0.05",),
+                    "images": 160_000,
+                }
+            },
             labels="needed",
         ),
         Recipe(
@@ -252,8 +260,10 @@ RECIPES: Mapping[str, Recipe] = {
                     "growth": 1,
                     "batch": 64,
                     "critic_steps": 1,
-                    "critic_lr": 4e-4,
-                    "images": 200_000,
+                    "lr": 5e-4,
+                    "critic_lr": 1e-3,
+                    "schedule": ("linear:start=50000,stop=100000,to=0.05",),
+                    "images": 100_000,
                 },
                 "cifar": {
                     "width": 256,
