@@ -307,11 +307,11 @@ def test_what_cannot_be_built_is_refused_with_advice(make):
     [
         (
             {"latent": 122},
-            "--latent 122 does not split into 4 equal .* choose --latent 120 or 124, or --no-split-latent",
+            "--latent 122 does not split into 4 equal .* choose --latent 120 or 124, or --latent-to first",
         ),
         ({"latent": 3}, "choose --latent 4, or"),
         ({"latent": 0}, "choose --latent 4, or"),
-        ({"shared": 0, "classes": 3}, "choose --shared 128, or --no-split-latent"),
+        ({"shared": 0, "classes": 3}, "choose --shared 128, or --latent-to first"),
     ],
 )
 def test_a_latent_that_cannot_be_shared_out_is_refused(settings, message):

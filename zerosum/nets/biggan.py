@@ -84,7 +84,7 @@ def _chunk(latent: int, parts: int) -> int:
         near = f"{below} or {below + parts}" if below > 0 else f"{parts}"
         raise ValueError(
             f"--latent {latent} does not split into {parts} equal parts, one for the first layer and one for "
-            f"each block: choose --latent {near}, or --no-split-latent"
+            f"each block: choose --latent {near}, or --latent-to first"
         )
     return latent // parts
 
@@ -131,7 +131,7 @@ class BigGANGenerator(nn.Module):
         widths = feature_maps(width, growth, k + 1)
         if split_latent and classes and not shared:
             raise ValueError(
-                "--split-latent goes with a shared embedding: choose --shared 128, or --no-split-latent"
+                "--latent-to all goes with a shared embedding: choose --shared 128, or --latent-to first"
             )
         self.chunk = _chunk(latent, k + 1) if split_latent else 0
         self.embed = ClassVectors(classes, shared) if classes and shared else None

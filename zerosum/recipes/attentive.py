@@ -29,7 +29,7 @@ class AttentiveNets:
     latent: int = 120
     latent_law: Law = "normal"
     shared: int = 128
-    split_latent: bool = True
+    latent_to: Literal["all", "first"] = "all"
     width: int = 96
     critic_width: int = 96
     growth: int = 16
@@ -40,7 +40,7 @@ class AttentiveNets:
 
 
 _SAGAN_NETS = AttentiveNets(
-    latent=128, shared=0, split_latent=False, width=64, critic_width=64, attention=32, init="glorot"
+    latent=128, shared=0, latent_to="first", width=64, critic_width=64, attention=32, init="glorot"
 )
 _SAGAN = Rules(
     objective="hinge",
@@ -101,7 +101,7 @@ def _attentive(
         width=nets.width,
         growth=nets.growth,
         shared=nets.shared,
-        split_latent=nets.split_latent,
+        split_latent=nets.latent_to == "all",
         attention=nets.attention,
         form=nets.attention_form,
         init=nets.init,
