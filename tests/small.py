@@ -23,7 +23,7 @@ TINY: Mapping[str, Mapping[str, Any]] = {
     "wgan-gp": {"latent": 4, "width": 2, "kernel": 3, "batch": 8, "critic_steps": 2},
     "wgan-gp-resnet": {"latent": 4, "width": 2, "critic_width": 2, "batch": 8, "critic_steps": 2},
     "sagan": {"latent": 4, "width": 2, "critic_width": 2, "batch": 8},
-    "biggan": {"latent": 4, "split_latent": False, "width": 2, "critic_width": 2, "shared": 3, "batch": 8},
+    "biggan": {"latent": 4, "latent_to": "first", "width": 2, "critic_width": 2, "shared": 3, "batch": 8},
     "sngan": {"latent": 4, "width": 2, "critic_width": 2, "batch": 8, "critic_steps": 2},
     "progan": {"latent": 4, "fmap_base": 8, "fmap_max": 4, "batch": 8, "stable": 16, "fade": 24},
     "cgan": {

@@ -55,7 +55,7 @@ SETTINGS: Mapping[str, str] = {
     "norm": "Normalisation in the generator: batch, layer, none, and with DCGAN nets virtual.",
     "critic_norm": "Normalisation in the critic; gradient penalties need layer or none.",
     "shared": "Size of the class's embedding that all blocks share; 0: each norm has each class's gains.",
-    "split_latent": "Give each block a part of the latent beside the class's embedding.",
+    "latent_to": "Where the latent goes: to all blocks, each a part of its own, or to the first layer alone.",
     "attention": "The non-local block sees maps of at most so many pixels a side; 0 leaves it out.",
     "attention_form": "Of the non-local block: pooled, as SAGAN's, or plain, as first published.",
     "init": "How weights begin: orthogonal, glorot or normal (of deviation .02).",

@@ -200,7 +200,7 @@ RECIPES: Mapping[str, Recipe] = {
                 "cifar": {
                     "latent": 128,
                     "shared": 0,
-                    "split_latent": False,
+                    "latent_to": "first",
                     "width": 256,
                     "critic_width": 256,
                     "growth": 1,
