@@ -21,6 +21,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from zerosum.charts import charts
+from zerosum.data.pictures import ROWS
 from zerosum.frames import frames, number
 from zerosum.metrics_log import Metrics, read_metrics
 
@@ -61,6 +62,7 @@ def write_report(run: Path) -> Path:
         events=metrics.events[-MAX_EVENTS:],
         frames=shown,
         left_out=left_out,
+        rows=_rows_of_grid(recipe["data"]),
         charts=charts(metrics.lines),
         checkpoints=sorted(path.name for path in (run / "checkpoints").glob("*.safetensors")),
     )
@@ -93,7 +95,7 @@ def command_line(recipe: Mapping[str, Any]) -> str:
         data["size"] = "x".join(map(str, sides[:1] if len(set(map(str, sides))) == 1 else sides))
     if isinstance(data.get("range"), list):
         data["range"] = tuple(data["range"])
-    asked = {name: data.get(name) for name in ("size", "channels", "range", "flip", "split")}
+    asked = {name: data.get(name) for name in ("size", "channels", "range", "flip", "split", "labels")}
     usual, fixed = _signature(recipe["recipe"])
     settings = {**recipe.get("arguments", {}), **recipe.get("training", {})}
     options = {"data": data.get("where"), **{name: value for name, value in asked.items() if value}}
@@ -159,6 +161,17 @@ def _read_recipe(run: Path) -> dict[str, Any]:
         if not isinstance(recipe.setdefault(section, {}), dict):
             raise ValueError(f'{path}: "{section}" is not an object: restore it from a copy')
     return recipe
+
+
+def _rows_of_grid(data: Mapping[str, Any]) -> str:
+    """Which class each row of the sample grids is of, in words; "" where rows are of no class."""
+    classes, form = data.get("classes"), data.get("format")
+    points = isinstance(form, dict) and isinstance(form.get("shape"), list) and len(form["shape"]) == 1
+    if data.get("labels") is None or not isinstance(classes, list) or not classes or points:
+        return ""
+    shown = ", ".join(str(name)[:40] for name in classes[:ROWS])
+    more = f"; the other {len(classes) - ROWS} classes are not shown" if len(classes) > ROWS else ""
+    return f"Each row is of one class, from the top: {shown}{more}."
 
 
 def _depth(value: Any) -> int:

@@ -99,7 +99,7 @@ class Trained:
             return self.classes.index(str(label))
         if str(label) in map(str, range(len(self.classes))):
             return int(label)
-        raise unknown("class", str(label), self.classes)
+        raise unknown("--label", str(label), self.classes)
 
     def sample(
         self,

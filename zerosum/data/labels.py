@@ -130,14 +130,18 @@ def _from_text(path: Path) -> Array:
         words.append(row[0].strip())
     if table and words and words[0].lower() in HEADINGS:
         del words[0]
-    if all(re.fullmatch(r"-?[0-9]{1,18}", word) for word in words):
+    if all(map(_is_whole, words)):
         return np.array(words, np.int64)
-    for word in words:
-        if _is_number(word):
-            raise DataError(
-                f"{path}: {word!r} is neither the whole number of a class nor the name of one among names"
-            )
+    odd = sorted((word for word in words if _is_number(word)), key=_is_whole)
+    if odd:
+        raise DataError(
+            f"{path}: {odd[0]!r} is neither the whole number of a class nor the name of one among names"
+        )
     return np.array(words)
+
+
+def _is_whole(word: str) -> bool:
+    return re.fullmatch(r"-?[0-9]{1,18}", word) is not None
 
 
 def _is_number(word: str) -> bool:
