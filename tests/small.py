@@ -25,6 +25,7 @@ TINY: Mapping[str, Mapping[str, Any]] = {
     "sagan": {"latent": 4, "width": 2, "critic_width": 2, "batch": 8},
     "biggan": {"latent": 4, "latent_to": "first", "width": 2, "critic_width": 2, "shared": 3, "batch": 8},
     "sngan": {"latent": 4, "width": 2, "critic_width": 2, "batch": 8, "critic_steps": 2},
+    "r3gan": {"latent": 4, "width": 2, "group": 2, "blocks": 1, "batch": 8},
     "progan": {"latent": 4, "fmap_base": 8, "fmap_max": 4, "batch": 8, "stable": 16, "fade": 24},
     "cgan": {
         "latent": 4,

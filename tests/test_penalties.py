@@ -321,3 +321,21 @@ def test_input_gradient_works_where_gradients_are_off():
     with torch.no_grad():
         found = input_gradient(linear(torch.tensor([2.0, 3.0])), torch.zeros(2, 2))
     assert found.tolist() == [[2.0, 3.0], [2.0, 3.0]]
+
+
+@pytest.mark.parametrize("make", [r1, r2])
+def test_a_weight_may_follow_a_cosine_of_images_shown(make):
+    penalty = make(0.05, final=0.005, over=1000, every=2)
+    assert [penalty.at(images).weight for images in (0, 1000, 5000)] == [0.05, 0.005, 0.005]
+    assert penalty.at(250).weight == pytest.approx(0.005 + 0.045 * (1 + 0.5**0.5) / 2)
+    critic = linear(torch.tensor([3.0]))
+    assert penalty.at(500)(critic, *data(1, 1)).item() == pytest.approx(2 * 0.0275 * 4.5)
+    assert penalty.at(500).due(3) is False
+    still = make(0.05)
+    assert still.at(10**9) is still
+    for wrong, message in (
+        ({"final": -1.0}, "final must not be negative"),
+        ({"over": 0}, "over must be at least 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make(**wrong)

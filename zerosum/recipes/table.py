@@ -10,6 +10,7 @@ from zerosum.recipes.attentive import biggan, sagan
 from zerosum.recipes.classic import dcgan, gan, wgan_gp
 from zerosum.recipes.growing import progan
 from zerosum.recipes.labelled import acgan, cgan, projection_gan
+from zerosum.recipes.modern import r3gan
 from zerosum.recipes.residual import sngan, wgan_gp_resnet
 from zerosum.recipes.system import System
 
@@ -293,6 +294,39 @@ RECIPES: Mapping[str, Recipe] = {
                     "fakes": "shared",
                 }
             },
+        ),
+        Recipe(
+            "r3gan",
+            r3gan,
+            "Huang et al. 2024, The GAN is dead; long live the GAN! A Modern Baseline GAN, arXiv:2501.05441",
+            {
+                "small": {
+                    "width": 32,
+                    "growth": 4,
+                    "blocks": 1,
+                    "penalty": ("r1:weight=0.05,every=4", "r2:weight=0.05,every=4"),
+                    "corruption": (),
+                    "optimiser": "adam:beta1=0,beta2=0.95",
+                    "lr": 1e-3,
+                    "schedule": ("cosine:images=200000,to=0.25",),
+                    "average": 0.995,
+                    "batch": 64,
+                    "images": 200_000,
+                    "fakes": "shared",
+                },
+                "ffhq-256": {
+                    "width": 96,
+                    "growth": 8,
+                    "penalty": (
+                        "r1:weight=150,final=15,over=20000000",
+                        "r2:weight=150,final=15,over=20000000",
+                    ),
+                    "corruption": ("ada-ramp:p=0.3,images=20000000",),
+                    "average": 0.99965,
+                    "batch": 256,
+                },
+            },
+            labels="optional",
         ),
     )
 }
