@@ -27,7 +27,8 @@ from zerosum.training.gradients import NonFiniteError
 from zerosum.training.loop import Moment, train
 from zerosum.training.state import State
 
-PLAIN: dict[str, Any] = {"norm": "none", "critic_norm": "none", "optimiser": "sgd:momentum=0.5", "lr": 0.05}
+SGD: dict[str, Any] = {"optimiser": "sgd:momentum=0.5", "lr": 0.05}
+PLAIN: dict[str, Any] = {**SGD, "norm": "none", "critic_norm": "none"}
 NORMS: dict[str, Any] = {"norm": "batch", "critic_norm": "batch", "side": 16}
 R1 = ("r1:weight=1,every=2",)
 EXACT: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -46,6 +47,7 @@ EXACT: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "uneven averages": ("dcgan", {**PLAIN, "batch": 7, "objective": "relativistic-average"}, {}),
     "uneven micro": ("dcgan", {**PLAIN, "batch": 7}, {"micro": 3}),
     "clipped": ("dcgan", {**PLAIN, "penalty": R1}, {"clip": 0.01}),
+    "growing": ("progan", {**SGD, "stable": 8, "fade": 16, "batch": 7, "stddev_group": 3}, {}),
     "maxout": ("gan", {"dropout": (0.0, 0.0), "optimiser": "sgd:momentum=0.5", "lr": 0.05}, {}),
     **{
         name: ("dcgan", {**PLAIN, **settings}, {})

@@ -1,4 +1,4 @@
-"""The growing nets: when they grow, that fading is linear and exact at both ends, and what they are made of."""
+"""The growing nets: when they grow, that fading is linear and exact at its ends, what they are made of."""
 
 from itertools import pairwise
 from typing import Any

@@ -25,6 +25,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "wgan-gp, two critic steps": ("wgan-gp", {}),
     "wgan-gp-resnet": ("wgan-gp-resnet", {}),
     "sngan": ("sngan", {"side": 16, "fakes": "shared"}),
+    "progan": ("progan", {"side": 16, "fakes": "shared"}),
     "dcgan, unrolled": ("dcgan", {"unroll": 2, "norm": "none", "critic_norm": "none"}),
     "dcgan, packs and their variety": (
         "dcgan",
