@@ -48,6 +48,12 @@ EXACT: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "uneven micro": ("dcgan", {**PLAIN, "batch": 7}, {"micro": 3}),
     "clipped": ("dcgan", {**PLAIN, "penalty": R1}, {"clip": 0.01}),
     "growing": ("progan", {**SGD, "stable": 8, "fade": 16, "batch": 7, "stddev_group": 3}, {}),
+    "told labels": (
+        "cgan",
+        {"generator_dropout": 0.0, "dropout": (0.0, 0.0), "optimiser": "sgd:momentum=0.5", "lr": 0.05},
+        {"micro": 3},
+    ),
+    "telling labels": ("acgan", {**PLAIN, "penalty": R1, "batch": 7}, {}),
     "maxout": ("gan", {"dropout": (0.0, 0.0), "optimiser": "sgd:momentum=0.5", "lr": 0.05}, {}),
     **{
         name: ("dcgan", {**PLAIN, **settings}, {})
@@ -74,6 +80,11 @@ BATCH_NORM: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "batch norm, shared": (
         "dcgan",
         {**PLAIN, **NORMS, "fakes": "shared"},
+        {},
+    ),
+    "class batch norm, projection": (
+        "projection-gan",
+        {"optimiser": "sgd:momentum=0.5", "lr": 0.05, "side": 16, "batch": 7},
         {},
     ),
     "batch norm, uneven": ("dcgan", {**PLAIN, **NORMS, "batch": 7}, {}),

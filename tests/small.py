@@ -29,8 +29,8 @@ TINY: Mapping[str, Mapping[str, Any]] = {
     "progan": {"latent": 4, "fmap_base": 8, "fmap_max": 4, "batch": 8, "stable": 16, "fade": 24},
     "cgan": {
         "latent": 4,
-        "branches": (3, 3),
-        "hidden": (6,),
+        "branches": (8, 8),
+        "hidden": (16,),
         "critic_branches": (4, 3),
         "critic_hidden": (5,),
         "pieces": 2,
