@@ -25,15 +25,28 @@ LAYERS = (
     {"games"},
     {"training", "inverse", "metrics", "latent"},
     {"recipes", "lab"},
-    {"rundata", "rundir", "recorder", "runs", "trained", "checking", "interruption", "export"},
-    {"report", "metrics_log", "charts", "frames", "page", "cli", "cli_lab", "demo", "__main__"},
+    {"rundata", "rundir", "recorder", "runs", "trained", "checking", "interruption", "export", "folder"},
+    {
+        "report",
+        "metrics_log",
+        "charts",
+        "frames",
+        "page",
+        "cli",
+        "cli_compare",
+        "cli_lab",
+        "cli_use",
+        "compare",
+        "demo",
+        "__main__",
+    },
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 
 HEAVY = frozenset(
     {
         *("matplotlib", "PIL", "cyclopts", "rich", "scipy", "mlxtend", "tensorboard", "jinja2", "tifffile"),
-        *("skimage", "sklearn", "pandas"),
+        *("skimage", "sklearn", "pandas", "onnx", "onnxruntime", "onnxscript"),
     }
 )
 

@@ -10,11 +10,13 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Group, Parameter
 
 from zerosum import __version__, processes
+from zerosum.cli_compare import compare
+from zerosum.cli_use import Run, export, sample
 from zerosum.recipes.glossary import SETTINGS
 from zerosum.recipes.table import RECIPES, Recipe
 from zerosum.training.precision import Precision
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "size_of"]
 
 app = App(
     name="zerosum",
@@ -28,7 +30,6 @@ app.command(train)
 
 RUN = Group("Run", sort_key=0)
 RECIPE = Group("Recipe (defaults are the paper's)", sort_key=1)
-Run = Annotated[Path, Parameter(help="A run directory, as `zerosum train --out` makes it.")]
 
 
 def _about(help: str) -> Parameter:
@@ -84,7 +85,7 @@ def _train_command(recipe: Recipe) -> Callable[..., int]:
         from zerosum.runs import joined, start
 
         place = out or Path("runs") / f"{recipe.name}-{Path(data).name.split('.')[0]}"
-        options = DataOptions(data, _size(size), channels, range, flip, split, labels)
+        options = DataOptions(data, size_of(size), channels, range, flip, split, labels)
         with joined():
             people = console()
             signal = start(
@@ -126,6 +127,10 @@ def _train_command(recipe: Recipe) -> Callable[..., int]:
 for _recipe in RECIPES.values():
     train.command(_train_command(_recipe), name=_recipe.name)
 
+app.command(compare)
+app.command(export)
+app.command(sample)
+
 
 @app.command
 def resume(
@@ -147,53 +152,6 @@ def resume(
         signal = go_on(run, people, images=images, data=data, labels=labels, device=device, force=force)
         _close(run, people, signal)
     return 128 + signal if signal else 0
-
-
-@app.command
-def sample(
-    run: Run,
-    *,
-    count: Annotated[
-        int | None, Parameter(help="How many; 64, or 8 of each class, of which sample i is of class i mod K.")
-    ] = None,
-    seed: Annotated[int, Parameter(help="Another seed, other samples; sample i stays sample i.")] = 0,
-    label: Annotated[
-        list[str] | None, Parameter(help="Only this class, by name or number; may be given several times.")
-    ] = None,
-    truncation: Annotated[
-        float | None, Parameter(help="Cut normal latents to this size: better samples of less variety.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        Parameter(
-            help="A file: .png or .tiff one grid, .npy an array, .npz with labels; or a folder: a file each."
-        ),
-    ] = None,
-    weights: Annotated[
-        Literal["average", "last"], Parameter(help="The generator's moving average, or as trained.")
-    ] = "average",
-    device: Annotated[str, Parameter(help="auto, cpu, cuda, mps.")] = "auto",
-) -> None:
-    """Draw samples: a grid, or a folder of files, in the data's own depth and channels."""
-    from zerosum.data.pictures import PER_ROW, ROWS, save_samples, suffix_of
-    from zerosum.trained import in_turn, load
-
-    trained = load(run, weights=weights, device=device)
-    chosen = trained.numbers(label)
-    if count is None:
-        if len(chosen) > ROWS:
-            print(
-                f"of {len(chosen)} classes the first {ROWS}: --label or --count for others", file=sys.stderr
-            )
-            chosen = chosen[:ROWS]
-        count = PER_ROW * len(chosen) or 64
-    stored = trained.format.encode(trained.sample(count, seed, chosen or None, truncation))
-    labels = in_turn(count, chosen).numpy() if chosen else None
-    name = f"samples-{count}-{seed}" + "".join(f"-label{number}" for number in chosen if label)
-    name += "" if truncation is None else f"-truncation{truncation:g}"
-    target = out or trained.path / f"{name}{suffix_of(stored)}"
-    save_samples(target, stored, trained.format, labels, trained.classes, rows=len(chosen))
-    print(target)
 
 
 @app.command
@@ -221,7 +179,7 @@ def check_data(
     from zerosum.rundata import open_with_bar
     from zerosum.rundir import DataOptions
 
-    options = DataOptions(data, _size(size), channels, range, False, split, labels)
+    options = DataOptions(data, size_of(size), channels, range, False, split, labels)
     dataset = open_with_bar(options, console())
     if json_output:
         print(json.dumps(summarise_data(dataset), ensure_ascii=False))
@@ -287,7 +245,12 @@ def lab(
         print(list_experiments())
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
+def size_of(text: str | None) -> tuple[int, int] | None:
+    """A side, or HEIGHTxWIDTH, as (height, width); ValueError for anything else.
+
+    >>> size_of("64"), size_of("48x80")
+    ((64, 64), (48, 80))
+    """
     if text is None:
         return None
     parts = text.lower().split("x")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-__all__ = ["Frame", "frames", "number"]
+__all__ = ["Frame", "frames", "latest", "number"]
 
 MAX_PIXELS = 2**25  # a grid of 8×8 pictures of 512×512 has half of this
 MAX_FRAMES = 12
@@ -52,6 +52,21 @@ def frames(folder: Path, form: Any) -> tuple[list[Frame], list[str]]:
         uri = _data_uri(picture, side=1200 if latest else 640, limit=1_200_000 if latest else 160_000)
         shown.append(Frame(int(path.stem), uri, picture.size))
     return shown, left_out
+
+
+def latest(folder: Path, form: Any, side: int = 600, limit: int = 300_000) -> Frame | None:
+    """The newest sample grid that can be shown, at most `side` pixels and about `limit` bytes; None if none.
+
+    >>> latest(Path("nowhere"), None)
+    """
+    for path in sorted(folder.glob("*.png"), reverse=True):
+        if re.fullmatch(r"\d{12}\.png", path.name):
+            try:
+                picture = _eight_bits(path, form)
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                continue
+            return Frame(int(path.stem), _data_uri(picture, side, limit), picture.size)
+    return None
 
 
 def _eight_bits(path: Path, form: Any) -> Image.Image:

@@ -1,9 +1,9 @@
 """Very deep residual nets: a generator and a critic of bottleneck blocks, whose depth is counted in layers.
 
 A bottleneck (He et al. 2016a, figure 5; its activations before its convolutions as in He et al. 2016b)
-is a branch of three convolutions, 1×1, 3×3 and 1×1, between them half as many feature maps. As in the
-101-layer nets of WGAN-GP's robustness table (Gulrajani et al. 2017, figure 2) the layers are counted
-along the branches: 33 blocks of three, one layer before them and one after them.
+is a branch of three convolutions, 1×1, 3×3 and 1×1, between them half as many feature maps; it has one
+norm, as those of WGAN-GP's robustness table (Gulrajani et al. 2017, figure 2). Their 101 layers are
+counted along the branches: 33 blocks of three, one layer before them and one after them.
 
 The sizes are those of `zerosum.nets.resnet`: a base of 4 to 7 pixels along the shorter side, doubled k
 times. Each of the k+1 sizes has as many blocks as the others, the inner ones one more where it does not
@@ -28,7 +28,7 @@ Resample = Literal["none", "up", "down"]
 
 
 class Bottleneck(nn.Module):
-    """shortcut(x) + f(x), f three times norm, ReLU, convolution; its 3×3 doubles or halves the size.
+    """shortcut(x) + f(x), f a norm and three times ReLU and convolution; its 3×3 doubles or halves the size.
 
     [B, c_in, H, W] → [B, c_out, H, W], or 2H×2W ("up"), or H/2×W/2 ("down").
 
@@ -39,9 +39,10 @@ class Bottleneck(nn.Module):
     def __init__(self, c_in: int, c_out: int, norm: str, resample: Resample = "none") -> None:
         super().__init__()
         inner = max(1, c_out // 2)
-        self.norm1, self.conv1 = norm_layer(norm, c_in), nn.Conv2d(c_in, inner, 1)
-        self.norm2, self.conv2 = norm_layer(norm, inner), _convolution(inner, inner, 3, resample)
-        self.norm3, self.conv3 = norm_layer(norm, inner), nn.Conv2d(inner, c_out, 1)
+        self.norm = norm_layer(norm, c_in)
+        self.conv1 = nn.Conv2d(c_in, inner, 1)
+        self.conv2 = _convolution(inner, inner, 3, resample)
+        self.conv3 = nn.Conv2d(inner, c_out, 1)
         same = c_in == c_out and resample == "none"
         self.shortcut = nn.Identity() if same else _convolution(c_in, c_out, 1, resample)
 
@@ -50,10 +51,10 @@ class Bottleneck(nn.Module):
         return self.conv1, self.conv2, self.conv3
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.relu(self.norm1(x)))
-        h = self.conv2(F.relu(self.norm2(h)))
-        h = self.conv3(F.relu(self.norm3(h)))
-        out: Tensor = h + self.shortcut(x)
+        h = F.relu(self.norm(x), inplace=not isinstance(self.norm, nn.Identity))  # x goes on beside it
+        for conv in (self.conv1, self.conv2):
+            h = F.relu(conv(h), inplace=True)
+        out: Tensor = self.conv3(h) + self.shortcut(x)
         return out
 
 

@@ -1,0 +1,193 @@
+"""A whole comparison: its cells one after another or several at a time, and the page of them."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from zerosum.compare.cells import Place, play
+from zerosum.compare.page import write_page
+from zerosum.compare.plan import Cell, Plan, plan_of, read_plan, write_plan
+from zerosum.compare.score import Yardstick, yardstick
+from zerosum.interruption import Interruption
+from zerosum.rundata import open_with_bar
+from zerosum.rundir import RunError
+from zerosum.training.precision import Precision
+
+__all__ = ["Outline", "compare", "settle_plan"]
+
+POLL = 0.2  # seconds
+
+
+@dataclass(frozen=True)
+class Outline:
+    """How a comparison is carried out, which changes nothing of what is compared."""
+
+    jobs: int = 1
+    device: str = "auto"
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise ValueError(f"--jobs must be at least 1, not {self.jobs}")
+
+
+def settle_plan(out: Path, plan: Plan | None) -> Plan:
+    """The plan that `out` is for: the one it holds already, or the one given, kept there.
+
+    Raises ValueError where neither is there, and where they differ, saying in what.
+    """
+    place = Place(out)
+    if not place.plan.exists():
+        if plan is None:
+            raise ValueError(
+                f"{out} holds no comparison to go on with: say what to compare, with --data and so on"
+            )
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ValueError(f"{out} is there already and holds no comparison: choose another --out")
+        (out / "cells").mkdir(parents=True, exist_ok=True)
+        write_plan(plan, place.plan)
+        return plan
+    there = read_plan(place.plan)
+    plan = plan or plan_of(there.request)
+    if plan != there:
+        raise ValueError(f"{out} holds another comparison ({_difference(there, plan)}): choose another --out")
+    return plan
+
+
+def _difference(there: Plan, plan: Plan) -> str:
+    """The first thing in which two plans differ, as people read it."""
+    then, now = there.plain(), plan.plain()
+    for name in then["request"]:
+        if then["request"][name] != now["request"][name]:
+            return f"{name} was {then['request'][name]} and is {now['request'][name]}"
+    return "a recipe or a grid has changed since it was planned"
+
+
+def compare(plan: Plan, out: Path, people: Console, outline: Outline = Outline()) -> int:
+    """Train what is not trained yet, each cell once, and write the page; returns the signal that stopped it.
+
+    `plan` is what `settle_plan` gave for `out`. Raises ValueError for data that are not there or no longer
+    the same, RunError or OSError for what is wrong with the place.
+    """
+    place = Place(out)
+    measures = {options.where: yardstick(open_with_bar(options, people)) for options in plan.request.data}
+    place.same_data({where: measure.fingerprint for where, measure in measures.items()})
+    todo = [cell for cell in plan.cells if place.outcome(cell) is None]
+    if len(todo) < len(plan.cells):
+        people.print(f"{len(plan.cells) - len(todo)} of {len(plan.cells)} cells are done already")
+    table = _Table(plan, place, measures, people, outline)
+    try:
+        return table.one_by_one(todo) if outline.jobs == 1 else table.side_by_side(todo)
+    except KeyboardInterrupt:  # between two trainings, which catch it themselves
+        return signal.SIGINT
+    finally:
+        write_page(plan, place, measures)
+
+
+@dataclass(frozen=True)
+class _Table:
+    plan: Plan
+    place: Place
+    measures: Mapping[str, Yardstick]
+    people: Console
+    outline: Outline
+
+    def one_by_one(self, todo: list[Cell]) -> int:
+        # A pipe gets a line a cell, not those of each run.
+        people = self.people if self.people.is_terminal else Console(quiet=True)
+        for cell in todo:
+            if self.people.is_terminal:
+                self._say(cell, f"seed {cell.seed}")
+            measure, outline = self.measures[cell.data.where], self.outline
+            stopped = play(
+                self.place, cell, measure, people, device=outline.device, precision=outline.precision
+            )
+            if stopped:
+                return stopped
+            self._tell(cell)
+        return 0
+
+    def side_by_side(self, todo: list[Cell]) -> int:
+        """Each cell in a process of its own, deaf to the terminal: who stops this one stops them."""
+        context = multiprocessing.get_context("spawn")
+        threads = max(1, torch.get_num_threads() // self.outline.jobs)
+        running: dict[BaseProcess, Cell] = {}
+        lost: list[str] = []
+        told = False
+        with Interruption() as interruption, _bar(self.people) as bar:
+            task = bar.add_task(
+                "cells", total=len(self.plan.cells), completed=len(self.plan.cells) - len(todo)
+            )
+            while running or (todo and not interruption.signal):
+                while todo and len(running) < self.outline.jobs and not interruption.signal:
+                    cell = todo.pop(0)
+                    given = (str(self.place.path), cell.name, self.outline, threads)
+                    child: BaseProcess = context.Process(target=_play_alone, args=given, daemon=True)
+                    child.start()
+                    running[child] = cell
+                for ended in [child for child in running if not child.is_alive()]:
+                    cell = running.pop(ended)
+                    bar.advance(task)
+                    if self.place.outcome(cell):
+                        self._tell(cell)
+                    elif not interruption.signal:
+                        lost.append(cell.name)
+                if interruption.signal and not told:
+                    for process in running:
+                        process.terminate()
+                    told = True
+                time.sleep(POLL)
+        if lost:
+            raise ValueError(
+                f"{', '.join(lost)}: ended without an outcome; the same command tries again, with fewer "
+                "--jobs if memory ran out"
+            )
+        return interruption.signal
+
+    def _tell(self, cell: Cell) -> None:
+        outcome = self.place.outcome(cell)
+        assert outcome
+        if outcome.state == "failed":
+            self._say(cell, f"failed: {outcome.reason}")
+        else:
+            self._say(cell, f"swd {outcome.swd:.4f}, spread {outcome.spread:.2f}, {outcome.seconds:.0f} s")
+        write_page(self.plan, self.place, self.measures)
+
+    def _say(self, cell: Cell, what: str) -> None:
+        number = f"[{self.plan.cells.index(cell) + 1}/{len(self.plan.cells)}]"
+        line = f"{number} {cell.row} × {cell.column}, seed {cell.seed}: {what}"
+        self.people.print(line, highlight=False, soft_wrap=True)
+
+
+def _play_alone(out: str, name: str, outline: Outline, threads: int) -> None:
+    """A cell in this process, as `side_by_side` starts it."""
+    if hasattr(os, "setsid"):
+        os.setsid()
+    torch.set_num_threads(threads)
+    place, quiet = Place(Path(out)), Console(quiet=True)
+    cell = next(cell for cell in read_plan(place.plan).cells if cell.name == name)
+    try:
+        measure = yardstick(open_with_bar(cell.data, quiet))
+        play(place, cell, measure, quiet, device=outline.device, precision=outline.precision)
+    except (RunError, OSError) as error:
+        sys.exit(f"zerosum: {error}")
+
+
+def _bar(people: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.completed}/{task.total} cells"),
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(),
+        console=people,
+        disable=not people.is_terminal,
+    )
