@@ -28,6 +28,8 @@ __all__ = [
     "RunError",
     "TrainingOptions",
     "find_checkpoint",
+    "read_json",
+    "record_of",
 ]
 
 _MOST_JSON = 2**20
@@ -115,6 +117,23 @@ class Record:
         return out
 
 
+def read_json(path: Path) -> Any:
+    """The JSON in a file of at most 1 MiB. Raises OSError, ValueError or RecursionError for what is none."""
+    if path.stat().st_size > _MOST_JSON:
+        raise ValueError("it is over 1 MiB")
+    return json.loads(path.read_text("utf-8"), object_pairs_hook=_no_twins)
+
+
+def record_of(plain: Any) -> Record:
+    """A record from JSON. Raises ValueError where a field is missing, unknown or of another type."""
+    record = msgspec.convert(plain, Record)
+    for keys, kind in ((plain, Record), (plain["data"], DataFacts), (plain["training"], TrainingOptions)):
+        for key in keys:
+            if key not in kind.__dataclass_fields__:
+                raise unknown("key", key, kind.__dataclass_fields__)
+    return record
+
+
 class RunDirectory:
     """The files of one run, by what they are for."""
 
@@ -168,19 +187,7 @@ class RunDirectory:
         """Read recipe.json. Raises RunError where it is missing, malformed or has unknown settings."""
         self.refuse_if_none()
         try:
-            if self.recipe.stat().st_size > _MOST_JSON:
-                raise ValueError("it is over 1 MiB")
-            plain = json.loads(self.recipe.read_text("utf-8"), object_pairs_hook=_no_twins)
-            record = msgspec.convert(plain, Record)
-            for keys, kind in (
-                (plain, Record),
-                (plain["data"], DataFacts),
-                (plain["training"], TrainingOptions),
-            ):
-                for key in keys:
-                    if key not in kind.__dataclass_fields__:
-                        raise unknown("key", key, kind.__dataclass_fields__)
-            return record
+            return record_of(read_json(self.recipe))
         except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
             raise RunError(f"{self.recipe}: cannot be used ({error})") from error
 

@@ -2,7 +2,8 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.data.formats import Format
-from zerosum.draws import Draws, Latent
+from zerosum.draws import Draws, Latent, mix
+from zerosum.folder import is_folder, read_folder
 from zerosum.names import look_up, unknown
+from zerosum.nets.standing import standing_statistics
 from zerosum.recipes.system import System
 from zerosum.recipes.table import RECIPES, Recipe
 from zerosum.rundir import Record, RunDirectory, RunError, find_checkpoint
-from zerosum.training.checkpoint import Saved, restore_weights
+from zerosum.training.checkpoint import restore_weights
 from zerosum.training.precision import choose_device
 from zerosum.training.state import Average
 
@@ -64,7 +67,8 @@ class Trained:
     """A generator in evaluation mode with what is needed to use it.
 
     `sample` gives tensors; `format.encode` turns them into the data's own values. `path` is the run
-    directory or folder it came from, `saved` the checkpoint, if it came from one.
+    directory or folder it came from; it was trained on `images` real images, and `weights` says whether
+    it is the average.
     """
 
     generator: nn.Module
@@ -73,7 +77,8 @@ class Trained:
     record: Record
     system: System
     path: Path
-    saved: Saved | None = None
+    weights: Literal["average", "last"]
+    images: int
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -116,10 +121,29 @@ class Trained:
         """
         if count < 1:
             raise ValueError(f"--count must be at least 1, not {count}")
+        if truncation is not None:
+            return self.truncated(truncation).sample(count, seed, label)
         chosen = self.numbers(label)
-        latent = self.latent if truncation is None else self.latent.truncated(truncation)
         labels = in_turn(count, chosen) if chosen else None
-        return generate(self.generator, latent, Draws(seed, stop=count), labels)
+        return generate(self.generator, self.latent, Draws(seed, stop=count), labels)
+
+    def truncated(self, threshold: float) -> "Trained":
+        """The same with normal latents cut to [−threshold, threshold]. Raises ValueError for uniform ones."""
+        return replace(self, latent=self.latent.truncated(threshold))
+
+    def standing(self, batches: int) -> "Trained":
+        """The same with batch norm's statistics over so many fresh batches, each of the training's size.
+
+        BigGAN's standing statistics (Brock et al. 2019, appendix B), of all classes in turn; where latents
+        are to be truncated, they must be so before. Raises ValueError where there is no batch norm.
+        """
+        if batches < 1:
+            raise ValueError(f"--standing must be at least 1 batch, not {batches}")
+        draws = Draws(mix("standing"), stop=batches * self.system.batch)
+        labels = in_turn(len(draws), self.numbers()) if self.classes else None
+        module = deepcopy(self.generator)
+        standing_statistics(module, self.latent, draws, batches, labels)
+        return replace(self, generator=module)
 
 
 def build(record: Record, recipes: Mapping[str, Recipe]) -> tuple[System, Format]:
@@ -146,23 +170,39 @@ def load(
     device: str = "auto",
     recipes: Sequence[Recipe] = (),
 ) -> Trained:
-    """The generator of a run directory, or of one checkpoint file in it.
+    """The generator of a run directory, of one checkpoint file in it, or of a folder that was exported.
 
-    `weights="average"` takes the moving average, `"last"` the weights as trained. `recipes` adds your
-    own to the known ones. Raises RunError, CheckpointError or ValueError, each naming file and remedy.
+    `weights="average"` takes the moving average, `"last"` the weights as trained; a folder holds one of
+    the two. `recipes` adds your own to the known ones. Raises RunError, CheckpointError or ValueError,
+    each naming file and remedy.
     """
     path = Path(run).expanduser()
-    directory = RunDirectory(path.parent.parent if path.suffix == ".safetensors" else path)
-    record = directory.record()
-    saved, passed = find_checkpoint(path)
-    for reason in passed:
-        warnings.warn(f"passed over: {reason}", stacklevel=2)
-    system, format = build(record, {**RECIPES, **{recipe.name: recipe for recipe in recipes}})
-    restore_weights(saved, system.game)
-    module = system.game.get_submodule(system.generator)
-    if weights == "average" and system.generator in saved.meta["averages"]:
-        average = Average(module, 0.0)
-        restore_weights(saved, average.module, f"average/{system.generator}")
-        module = average.module
+    known = {**RECIPES, **{recipe.name: recipe for recipe in recipes}}
+    if is_folder(path):
+        kept = read_folder(path)
+        if weights == "last" != kept.weights:
+            raise RunError(f"{path}: holds the average's weights alone: leave --weights out")
+        system, format = build(kept.record, known)
+        module = system.game.get_submodule(system.generator)
+        kept.fill(module)
+        found: tuple[Literal["average", "last"], int] = kept.weights, kept.images
+        record, truncation = kept.record, kept.truncation
+    else:
+        truncation = None
+        directory = RunDirectory(path.parent.parent if path.suffix == ".safetensors" else path)
+        record = directory.record()
+        saved, passed = find_checkpoint(path)
+        for reason in passed:
+            warnings.warn(f"passed over: {reason}", stacklevel=2)
+        system, format = build(record, known)
+        restore_weights(saved, system.game)
+        module = system.game.get_submodule(system.generator)
+        averaged = weights == "average" and system.generator in saved.meta["averages"]
+        if averaged:
+            average = Average(module, 0.0)
+            restore_weights(saved, average.module, f"average/{system.generator}")
+            module = average.module
+        found, path = ("average" if averaged else "last", saved.clock.images), directory.path
     module = module.to(choose_device(device)).eval().requires_grad_(False)
-    return Trained(module, system.latent, format, record, system, directory.path, saved)
+    latent = system.latent if truncation is None else system.latent.truncated(truncation)
+    return Trained(module, latent, format, record, system, path, *found)
