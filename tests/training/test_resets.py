@@ -74,7 +74,8 @@ def test_a_step_over_two_beginnings_is_one_beginning() -> None:
 def test_a_checkpoint_from_before_there_were_phases_is_read(tmp_path: Path) -> None:
     made, state = small.saved(tmp_path / "a.safetensors")
     saved = read(tmp_path / "a.safetensors")
-    meta = {key: value for key, value in saved.meta.items() if key != "phase"}
+    assert saved.meta["format"] == 2
+    meta = {"format": 1, **{k: v for k, v in saved.meta.items() if k not in ("format", "phase")}}
     small.rewrite(tmp_path / "b.safetensors", dict(saved.tensors), meta)
     state.phase = 3
     restore(read(tmp_path / "b.safetensors"), made.game, made.optimisers, state)

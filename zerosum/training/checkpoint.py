@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 import msgspec
 import torch
@@ -28,7 +28,7 @@ from zerosum.training.state import State
 
 __all__ = ["CheckpointError", "Saved", "read", "restore", "restore_weights", "write"]
 
-FORMAT = 1
+FORMAT = 2  # 1 had no phase
 _MOST_METADATA = 16 * 2**20
 
 
@@ -49,13 +49,13 @@ _Optimiser = TypedDict(
 
 
 class Meta(TypedDict):
-    """The JSON of a checkpoint; every field must be there, but for what came later."""
+    """The JSON of a checkpoint; every field must be there."""
 
     format: int
     clock: tuple[int, int]
     seed: int
     seconds: float
-    phase: NotRequired[int]
+    phase: int
     optimisers: dict[str, _Optimiser]
     scalers: dict[str, dict[str, int | float]]
     averages: dict[str, float]
@@ -132,8 +132,7 @@ def write(
 def read(path: Path) -> Saved:
     """Read and verify a checkpoint; memory stays within the file's own size.
 
-    Raises CheckpointError for a file that is missing, cut, altered by a single bit, or from a newer
-    version.
+    Raises CheckpointError for a file that is missing, cut, altered by a single bit, or of a newer format.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -142,10 +141,12 @@ def read(path: Path) -> Saved:
             if not 0 < len(text) < _MOST_METADATA:
                 raise CheckpointError(f"{path}: not a zerosum checkpoint")
             plain = json.loads(text, object_pairs_hook=_no_twins)
-            if isinstance(plain, dict) and plain.get("format", FORMAT) != FORMAT:
+            if isinstance(plain, dict) and plain.get("format", FORMAT) not in (1, FORMAT):
                 raise CheckpointError(
-                    f"{path}: written in format {plain['format']}, and this version reads {FORMAT}"
+                    f"{path}: written in format {plain['format']}, and this version reads 1, 2"
                 )
+            if isinstance(plain, dict) and plain.get("format") == 1:
+                plain.setdefault("phase", 0)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
             if header.get("checksum") != _checksum(tensors, text):
                 raise CheckpointError(f"{path}: damaged, its checksum does not agree with its content")
@@ -198,7 +199,7 @@ def restore(
         except KeyError as error:
             raise CheckpointError(f"{saved.path}: lacks {error} of the {player}'s scaler") from error
     state.clock, state.seed = saved.clock, saved.meta["seed"]
-    state.seconds, state.phase = saved.meta["seconds"], saved.meta.get("phase", 0)
+    state.seconds, state.phase = saved.meta["seconds"], saved.meta["phase"]
 
 
 def restore_weights(saved: Saved, module: nn.Module, part: str = "game") -> None:
