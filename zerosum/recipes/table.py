@@ -263,8 +263,8 @@ RECIPES: Mapping[str, Recipe] = {
                     "critic_steps": 1,
                     "lr": 5e-4,
                     "critic_lr": 1e-3,
-                    "schedule": ("linear:start=50000,stop=100000,to=0.05",),
-                    "images": 100_000,
+                    "schedule": ("linear:start=40000,stop=80000,to=0.05",),
+                    "images": 80_000,
                 },
                 "cifar": {
                     "width": 256,
