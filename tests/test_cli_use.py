@@ -75,9 +75,9 @@ def test_files_bear_the_class_and_an_npz_its_labels(do: Callable[..., Said]) -> 
     names = [path.name for path in sorted(Path("each").iterdir())]
     assert names == ["000000-cat.png", "000001-dog.png", "000002-eel.png", "000003-cat.png"]
     assert do("sample", "run", "--label", "eel", "--label", "cat", "--count", 3, "--out", "some.npz")[0] == 0
-    found = np.load("some.npz")
-    assert [found["class_names"][label] for label in found["labels"]] == ["eel", "cat", "eel"]
-    assert found["images"].shape == (3, 8, 8, 1)
+    with np.load("some.npz") as found:
+        assert [found["class_names"][label] for label in found["labels"]] == ["eel", "cat", "eel"]
+        assert found["images"].shape == (3, 8, 8, 1)
 
 
 def test_truncation_and_standing_statistics(do: Callable[..., Said]) -> None:
@@ -114,9 +114,9 @@ def test_an_exported_folder_is_sampled_as_the_run(do: Callable[..., Said]) -> No
     shutil.move("run/generator", "shared")
     shutil.rmtree("run")
     assert do("sample", "shared", "--out", "b.npz", "--seed", 3)[0] == 0
-    one, other = np.load("a.npz"), np.load("b.npz")
-    assert np.array_equal(one["images"], other["images"])
-    assert one["class_names"].tolist() == other["class_names"].tolist() == ["cat", "dog", "eel"]
+    with np.load("a.npz") as one, np.load("b.npz") as other:
+        assert np.array_equal(one["images"], other["images"])
+        assert one["class_names"].tolist() == other["class_names"].tolist() == ["cat", "dog", "eel"]
     assert do("sample", "shared")[1] == "shared/samples-24-0.png\n"
     assert do("sample", "shared", "--weights", "last")[0] == 1
     assert do("export", "shared", "--format", "torch-export", "--out", "again.pt2")[:2] == (0, "again.pt2\n")

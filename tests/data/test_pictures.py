@@ -117,4 +117,5 @@ def test_samples_with_labels_are_data_again(tmp_path: Path) -> None:
     assert [path.name for path in sorted((tmp_path / "each").iterdir())] == made
     points = np.zeros((4, 2), np.float32)
     save_samples(tmp_path / "points", points, Format((2,), "float32", -1, 1), labels, names)
-    assert np.load(tmp_path / "points" / "points.npz")["labels"].tolist() == labels.tolist()
+    with np.load(tmp_path / "points" / "points.npz") as found:
+        assert found["labels"].tolist() == labels.tolist()
