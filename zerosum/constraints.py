@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-__all__ = ["Constraint", "SpectralNorm", "clip", "spectral_norm", "weight_matrices"]
+__all__ = ["Constraint", "SpectralNorm", "advance_all", "clip", "spectral_norm", "weight_matrices"]
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
@@ -89,7 +89,13 @@ class SpectralNorm(nn.Module):
             return weight / torch.dot(u, self._matrix(weight) @ v)
 
 
-def _advance_all(module: nn.Module) -> None:
+def advance_all(module: nn.Module) -> None:
+    """One power iteration for each spectrally normalised weight of a net.
+
+    >>> net = nn.Sequential(nn.Linear(4, 3))
+    >>> spectral_norm().prepare(net)
+    >>> advance_all(net)
+    """
     for child in module.modules():
         if isinstance(child, parametrize.ParametrizationList):
             for part in child:
@@ -123,7 +129,7 @@ def spectral_norm() -> Constraint:
                 part = SpectralNorm(child.weight, _outputs(child))
                 parametrize.register_parametrization(child, "weight", part)
 
-    return Constraint("spectral-norm", prepare=prepare, before=_advance_all)
+    return Constraint("spectral-norm", prepare=prepare, before=advance_all)
 
 
 def clip(bound: float = 0.01) -> Constraint:

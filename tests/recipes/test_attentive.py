@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tests import small
+from zerosum.constraints import spectral_norm
 from zerosum.data import Resident
 from zerosum.nets.conditioning import ProjectedCritic
 from zerosum.recipes.table import RECIPES
@@ -111,6 +112,17 @@ def test_the_nets_stay_bounded_and_classes_apart(recipe: str) -> None:
     z = torch.randn(1, made.latent.size).expand(CLASSES, -1)
     images = average.module(z, torch.arange(CLASSES))
     assert len(images.flatten(1).unique(dim=0)) == CLASSES
+
+
+def test_an_averages_spectral_norm_is_its_own_weights() -> None:
+    nets = [nn.Linear(2, 2, bias=False) for _ in range(2)]
+    for net, diagonal in zip(nets, ((3.0, 1.0), (1.0, 3.0)), strict=True):
+        net.weight.data = torch.diag(torch.tensor(diagonal))
+        spectral_norm().prepare(net)
+    average = Average(nets[0], 0.5)
+    average.update(nets[1], 1000)
+    # The mean of the weights is 2·1, while that of their singular vectors has length √½.
+    assert torch.allclose(average.module(torch.eye(2)), torch.eye(2), atol=1e-3)
 
 
 def test_a_projections_embedding_begins_by_the_same_law() -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
+from zerosum.constraints import advance_all
 from zerosum.games.game import Clock
 
 __all__ = ["Average", "State"]
@@ -17,7 +18,8 @@ class Average:
 
     θ̄ ← dθ̄ + (1−d)θ with d = min(decay, (1+t)/(10+t)) at the t-th update, so that an average over a
     thousand steps is not mostly the initialisation when only a hundred were made. Integer buffers
-    (counts) are copied.
+    (counts) are copied. Spectral norm divides by the averaged weight's own σ: averages of its vectors
+    are not of length 1, nor that weight's.
 
     >>> average = Average(nn.Linear(1, 1), decay=0.999)
     >>> average.update(nn.Linear(1, 1), 0)
@@ -41,6 +43,7 @@ class Average:
         for a, b in zip(mine, theirs, strict=True):
             if not a.is_floating_point():
                 a.copy_(b)
+        advance_all(self.module)
 
 
 def _tensors(module: nn.Module) -> list[torch.Tensor]:
