@@ -42,9 +42,9 @@ class Outline:
 
 
 def settle_plan(out: Path, plan: Plan | None) -> Plan:
-    """The plan that `out` is for: the one it holds already, or the one given, kept there.
+    """The plan that `out` is for: the one it holds already, or the one given.
 
-    Raises ValueError where neither is there, and where they differ, saying in what.
+    Raises ValueError where neither is there, and where they differ, saying in what. Writes nothing.
     """
     place = Place(out)
     if not place.plan.exists():
@@ -54,8 +54,6 @@ def settle_plan(out: Path, plan: Plan | None) -> Plan:
             )
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ValueError(f"{out} is there already and holds no comparison: choose another --out")
-        (out / "cells").mkdir(parents=True, exist_ok=True)
-        write_plan(plan, place.plan)
         return plan
     there = read_plan(place.plan)
     plan = plan or plan_of(there.request)
@@ -81,6 +79,9 @@ def compare(plan: Plan, out: Path, people: Console, outline: Outline = Outline()
     """
     place = Place(out)
     measures = {options.where: yardstick(open_with_bar(options, people)) for options in plan.request.data}
+    if not place.plan.exists():
+        (out / "cells").mkdir(parents=True, exist_ok=True)
+        write_plan(plan, place.plan)
     place.same_data({where: measure.fingerprint for where, measure in measures.items()})
     todo = [cell for cell in plan.cells if place.outcome(cell) is None]
     if len(todo) < len(plan.cells):
