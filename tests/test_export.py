@@ -227,6 +227,13 @@ def test_what_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_differs_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
+    with pytest.raises(RunError, match="generator: differs from PyTorch by 0, over -1"):
+        export(made(tmp_path, "gan"), "safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("package", ["onnxruntime", "onnxscript"])
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     ordinary = builtins.__import__

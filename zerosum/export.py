@@ -19,7 +19,7 @@ from torch.nn.utils import parametrize
 
 from zerosum.data.cache import replacing
 from zerosum.draws import Draws
-from zerosum.folder import read_folder, write_folder
+from zerosum.folder import read_folder, remove_folder, write_folder
 from zerosum.names import look_up
 from zerosum.rundir import RunError
 from zerosum.trained import Trained, in_turn
@@ -179,8 +179,12 @@ def _to_safetensors(trained: Trained, path: Path) -> None:
         description(trained),
     )
     copy = deepcopy(trained.generator).cpu()
-    read_folder(path).fill(copy)
-    _compare(trained, str(path), copy)
+    try:
+        read_folder(path).fill(copy)
+        _compare(trained, str(path), copy)
+    except RunError:
+        remove_folder(path)
+        raise
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -6,6 +6,7 @@ As with a run directory, nothing in it is imported or executed: its recipe is lo
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from zerosum.data.cache import replacing
 from zerosum.rundir import Record, RunError, read_json, record_of
 
-__all__ = ["Kept", "is_folder", "read_folder", "write_folder"]
+__all__ = ["Kept", "is_folder", "read_folder", "remove_folder", "write_folder"]
 
 FORMAT = 1
 WEIGHTS, ABOUT = "generator.safetensors", "generator.json"
@@ -99,6 +100,14 @@ def write_folder(
             stream.write(f"{text}\n".encode())
     except OSError as error:
         raise RunError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
+
+
+def remove_folder(path: Path) -> None:
+    """Remove what `write_folder` wrote, and no other file."""
+    for name in (ABOUT, WEIGHTS):
+        (path / name).unlink(missing_ok=True)
+    with suppress(OSError):  # other files may lie there by now
+        path.rmdir()
 
 
 def read_folder(path: Path) -> Kept:
