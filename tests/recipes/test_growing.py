@@ -40,7 +40,7 @@ def test_the_length_is_the_plan_s_and_follows_from_the_size(side: int, images: i
     assert RECIPES["progan"].build((1, side, side), {**NARROW, "images": 1000}).images == 1000
     for preset, settings in RECIPES["progan"].presets.items():
         made = RECIPES["progan"].build((1, side, side), {**settings, **NARROW})
-        assert made.images == made.game.growth.images, preset
+        assert made.images >= made.game.growth.images, preset
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ SETTINGS: Mapping[str, str] = {
     "schedule": 'How lr and momentum change; may be given several times; "none" for none.',
     "average": "Decay of the moving average of the generator, from which samples are drawn.",
     "batch": "Real images a turn, over all processes.",
-    "images": "Length of training, in real images shown; growing nets have a plan of their own length.",
+    "images": "Length of training, in real images shown; not given, the whole plan of nets that grow.",
     "width": "Feature maps next to the image.",
     "critic_width": "The critic's feature maps next to the image.",
     "growth": "Feature maps double with each halving inwards, up to this many times `width`; 1: constant.",

@@ -284,14 +284,17 @@ RECIPES: Mapping[str, Recipe] = {
             "Karras et al. 2018, Progressive Growing of GANs, arXiv:1710.10196",
             {
                 "small": {
-                    "latent": 128,
+                    "latent": 64,
                     "fmap_base": 512,
-                    "fmap_max": 128,
-                    "penalty": ("wgan-gp:weight=10,every=4", "drift:weight=0.001"),
-                    "stable": 16_000,
-                    "fade": 16_000,
+                    "fmap_max": 64,
+                    "objective": "non-saturating",
+                    "penalty": ("r1:weight=0.1,every=4",),
+                    "stable": 8_000,
+                    "fade": 8_000,
                     "lr": 2e-3,
+                    "average": 0.995,
                     "fakes": "shared",
+                    "images": 200_000,
                 }
             },
         ),
