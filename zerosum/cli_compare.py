@@ -58,7 +58,7 @@ def compare(
     labels: Annotated[str | None, _shared("As for train.")] = None,
     jobs: Annotated[int, _how("How many cells at a time, each in a process of its own.")] = 1,
     device: Annotated[str, _how("auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    precision: Annotated[Precision, _how("As for train.")] = "auto",
+    precision: Annotated[Precision, _shared("As for train.")] = "auto",
 ) -> int:
     """Train every cell of a table alike, score all alike, and show them on one page.
 
@@ -77,7 +77,7 @@ def compare(
         raise ValueError(
             "compare is not for torchrun: start it once, with --jobs for several cells at a time"
         )
-    outline = Outline(jobs, device, precision)
+    outline = Outline(jobs, device)
     shared = (size_of(size), channels, range, flip, split, labels)
     request = Request(
         data=tuple(lasting(DataOptions(where, *shared)) for where in data or ()),
@@ -90,6 +90,7 @@ def compare(
         preset=preset,
         images=images,
         seeds=seeds,
+        precision=precision,
     )
     asked = request != Request(data=()) or DataOptions("", *shared) != DataOptions("")
     plan = settle_plan(out, plan_of(request) if asked else None)

@@ -24,12 +24,18 @@ TINY = ("latent=4", "width=2", "kernel=3", "batch=8")
 
 
 def planned(data: Path, **asked: Any) -> Plan:
-    usual = {"data": (DataOptions(str(data)),), "recipe": ("dcgan",), "set": TINY, "images": 80}
+    usual = {
+        "data": (DataOptions(str(data)),),
+        "recipe": ("dcgan",),
+        "set": TINY,
+        "images": 80,
+        "precision": "fp32",
+    }
     return plan_of(Request(**{**usual, **asked}))
 
 
 def carry_out(out: Path, plan: Plan, **how: Any) -> int:
-    outline = Outline(**{"precision": "fp32", "device": "cpu", **how})
+    outline = Outline(**{"device": "cpu", **how})
     return compare(settle_plan(out, plan), out, running.console(), outline)
 
 

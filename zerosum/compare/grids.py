@@ -86,15 +86,16 @@ GRIDS: Mapping[str, Grid] = MappingProxyType(
         "robustness": Grid(
             "Seven architectures by four methods (Gulrajani et al. 2017, figure 2), for 64×64 and a GPU: "
             "the paper's widths and rates; 64 million images are its 200,000 steps of five critic turns. "
-            "Samples are of the last weights, not of their average",
+            "Samples are of the last weights, not of their average.",
             _architectures(width=64, kernel=5, deep=32),
             _methods(),
             _ALL,
             64_000_000,
         ),
         "robustness-small": Grid(
-            "The same for one core and small images: all rates ten times the paper's, widths and kernels "
-            "smaller, batches of 32 and the generator's fakes shared with the critic's last turn",
+            "Seven architectures by four methods (Gulrajani et al. 2017, figure 2), for small images and one "
+            "core: all rates ten times the paper's, nets narrower, batches of 32, few images, and the "
+            "generator's fakes shared with the critic's last turn. Samples are of the last weights.",
             _architectures(width=16, kernel=4, deep=8),
             _methods(10.0),
             {**_ALL, "latent": 64, "batch": 32, "fakes": "shared"},

@@ -192,4 +192,5 @@ def command_of(request: Request) -> str:
     words += ["--preset", request.preset] if request.preset else []
     words += ["--images", str(request.images)] if request.images is not None else []
     words += ["--seeds", request.seeds] if request.seeds != "0" else []
+    words += ["--precision", request.precision] if request.precision != "auto" else []
     return shlex.join(["zerosum", "compare", *words])

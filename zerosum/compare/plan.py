@@ -17,6 +17,7 @@ from zerosum.data.cache import replacing
 from zerosum.names import look_up
 from zerosum.recipes.table import RECIPES, Recipe, arguments_of
 from zerosum.rundir import DataOptions
+from zerosum.training.precision import Precision
 
 __all__ = ["Cell", "Plan", "Request", "plan_of", "read_plan", "write_plan"]
 
@@ -35,6 +36,7 @@ class Request:
     preset: str | None = None
     images: int | None = None
     seeds: str = "0"
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True)

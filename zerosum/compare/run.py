@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from zerosum.compare.score import Yardstick, yardstick
 from zerosum.interruption import Interruption
 from zerosum.rundata import open_with_bar
 from zerosum.rundir import RunError
-from zerosum.training.precision import Precision
 
 __all__ = ["Outline", "compare", "settle_plan"]
 
@@ -34,7 +33,6 @@ class Outline:
 
     jobs: int = 1
     device: str = "auto"
-    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
@@ -57,7 +55,7 @@ def settle_plan(out: Path, plan: Plan | None) -> Plan:
         return plan
     there = read_plan(place.plan)
     plan = plan or plan_of(there.request)
-    if plan != there:
+    if plan != replace(there, about=plan.about):
         raise ValueError(f"{out} holds another comparison ({_difference(there, plan)}): choose another --out")
     return plan
 
@@ -111,7 +109,12 @@ class _Table:
                 self._say(cell, f"seed {cell.seed}")
             measure, outline = self.measures[cell.data.where], self.outline
             stopped = play(
-                self.place, cell, measure, people, device=outline.device, precision=outline.precision
+                self.place,
+                cell,
+                measure,
+                people,
+                device=outline.device,
+                precision=self.plan.request.precision,
             )
             if stopped:
                 return stopped
@@ -176,10 +179,11 @@ def _play_alone(out: str, name: str, outline: Outline, threads: int) -> None:
         os.setsid()
     torch.set_num_threads(threads)
     place, quiet = Place(Path(out)), Console(quiet=True)
-    cell = next(cell for cell in read_plan(place.plan).cells if cell.name == name)
+    plan = read_plan(place.plan)
+    cell = next(cell for cell in plan.cells if cell.name == name)
     try:
         measure = yardstick(open_with_bar(cell.data, quiet))
-        play(place, cell, measure, quiet, device=outline.device, precision=outline.precision)
+        play(place, cell, measure, quiet, device=outline.device, precision=plan.request.precision)
     except (RunError, OSError) as error:
         sys.exit(f"zerosum: {error}")
 
