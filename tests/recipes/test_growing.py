@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests import small
 from tests.running import console, lines
 from tests.running import work_alone as alone  # noqa: F401, a fixture by name
 from zerosum import runs
+from zerosum.export import export
 from zerosum.recipes.table import RECIPES
-from zerosum.rundir import DataOptions, RunDirectory
+from zerosum.rundir import DataOptions, RunDirectory, RunError
 from zerosum.trained import load
 
 NARROW = {"fmap_base": 16, "fmap_max": 4}
@@ -76,5 +78,11 @@ def test_a_run_is_as_long_as_its_plan_and_its_pictures_have_the_data_s_size(tmp_
     trained = load(out)
     assert trained.sample(3).shape == (3, 1, 16, 16)
     assert trained.generator.unfinished is None
-    early = load(sorted(RunDirectory(out).checkpoints.glob("0*"))[0])
+    again = load(export(trained, "safetensors"))
+    assert torch.equal(again.sample(3), trained.sample(3))
+    early = load(min(RunDirectory(out).checkpoints.glob("0*")))  # while its last stage was faded in
     assert early.sample(3).shape == (3, 1, 16, 16)
+    with pytest.raises(
+        RunError, match="before it has grown: after 72 images stage 2 of 2, 16×16 pixels, is 67%"
+    ):
+        export(early, "safetensors")
