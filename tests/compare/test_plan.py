@@ -59,6 +59,11 @@ def test_a_single_axis_makes_rows_and_one_cell_is_a_table_too():
     assert plan.about == "In all cells: digits, dcgan, width=4."
 
 
+def test_data_of_one_name_are_told_apart_by_their_paths():
+    plan = planned(data=(DataOptions("a/photos"), DataOptions("b/photos"), DataOptions("mnist")))
+    assert plan.rows == ("a/photos", "b/photos", "mnist")
+
+
 def test_every_cell_is_shown_the_same_number_of_images():
     plan = planned(recipe=("dcgan", "wgan-gp"), set=("batch=64",), images=1000)
     assert {cell.arguments["images"] for cell in plan.cells} == {1280} == {plan.images}, "4 steps of 5 × 64"
@@ -95,6 +100,8 @@ def test_a_plan_is_read_as_it_was_written(tmp_path):
         ({"net": ("norm=none",)}, "--net 'norm=none' should be a name and settings"),
         ({"net": ("bare",)}, "--net 'bare' should be a name and settings"),
         ({"vary": ("lr=1", "lr=1")}, "--vary lr=1 is given twice"),
+        ({"set": ("batch=0",)}, "--set batch and --set critic_steps must be at least 1"),
+        ({"data": 2 * DIGITS}, "--data digits is given twice"),
         ({"images": 0}, "--images must be at least 1, not 0"),
         ({"images": None}, "--images is missing"),
         ({"seeds": ""}, "--seeds is empty"),

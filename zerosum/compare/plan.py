@@ -160,11 +160,17 @@ def _product(request: Request, shared: Mapping[str, Any]) -> _Table:
 
 
 def _data(request: Request) -> Axis:
-    return unique([Choice(Path(one.where).name, data=one.where) for one in request.data], "--data")
+    places = [one.where for one in request.data]
+    names = [Path(where).name for where in places]
+    labels = [where if names.count(name) > 1 else name for where, name in zip(places, names, strict=True)]
+    return unique([Choice(label, data=where) for label, where in zip(labels, places, strict=True)], "--data")
 
 
 def _images_a_step(arguments: Mapping[str, Any]) -> int:
-    return int(arguments["batch"]) * int(arguments.get("critic_steps", 1))
+    count = int(arguments["batch"]) * int(arguments.get("critic_steps", 1))
+    if count < 1:
+        raise ValueError("--set batch and --set critic_steps must be at least 1")
+    return count
 
 
 def _slug(text: str) -> str:
