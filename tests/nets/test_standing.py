@@ -25,7 +25,7 @@ def norms(net: nn.Module) -> list[nn.BatchNorm2d]:
 
 
 def test_statistics_are_those_of_a_plain_loop():
-    net = biggan().double()
+    net = biggan().double().eval()
     draws = Draws(seed=2, start=7, stop=31)
     standing_statistics(net, LATENT, draws, 3, LABELS)
     seen: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms(net)}
