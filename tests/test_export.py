@@ -158,9 +158,7 @@ def test_the_files_say_what_they_take_and_give(tmp_path: Path) -> None:
         for value in (*model.graph.input, *model.graph.output)
     ]
     assert [value.name for value in model.graph.input] == ["z", "labels"]
-    assert (shapes[0][1:], shapes[2][1:]) == ([4], [3, 16, 16])
-    assert len({str(shape[0]) for shape in shapes}) == 1
-    assert isinstance(shapes[0][0], str)
+    assert shapes == [["batch", 4], ["batch"], ["batch", 3, 16, 16]]
     kept = {"zerosum.json": ""}
     torch.export.load(export(trained, "torch-export", tmp_path / "a.pt2"), extra_files=kept)
     assert json.loads(kept["zerosum.json"]) == description(trained)

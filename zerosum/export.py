@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -120,8 +120,13 @@ def _compare(trained: Trained, what: str, made: Callable[..., Tensor]) -> None:
 def _traced(trained: Trained, net: nn.Module) -> torch.export.ExportedProgram:
     given = _inputs(trained, TRACED)
     net(*given)  # what a net finds out at its first samples is not to be traced
+    return torch.export.export(net, given, dynamic_shapes=_free(given))
+
+
+def _free(given: Sequence[object]) -> tuple[dict[int, Any], ...]:
+    """That each input's first dimension is one and the same, and of any size."""
     batch = torch.export.Dim("batch")
-    return torch.export.export(net, given, dynamic_shapes=tuple({0: batch} for _ in given))
+    return tuple({0: batch} for _ in given)
 
 
 def _to_onnx(trained: Trained, path: Path) -> None:
@@ -142,7 +147,12 @@ def _to_onnx(trained: Trained, path: Path) -> None:
     names = list(description(trained)["inputs"])
     with _quiet():
         program = torch.onnx.export(
-            _traced(trained, net), (), input_names=names, output_names=["images"], verbose=False
+            _traced(trained, net),
+            (),
+            input_names=names,
+            output_names=["images"],
+            dynamic_shapes=_free(names),
+            verbose=False,
         )
     assert program is not None
     program.model.metadata_props["zerosum"] = json.dumps(description(trained), ensure_ascii=False)
