@@ -256,15 +256,15 @@ RECIPES: Mapping[str, Recipe] = {
             {
                 "small": {
                     **_SMALL_RESIDUAL,
-                    "width": 32,
-                    "critic_width": 32,
-                    "growth": 1,
-                    "batch": 64,
+                    "width": 16,
+                    "critic_width": 16,
+                    "growth": 4,
+                    "batch": 32,
                     "critic_steps": 1,
-                    "lr": 5e-4,
-                    "critic_lr": 1e-3,
-                    "schedule": ("linear:start=40000,stop=80000,to=0.05",),
-                    "images": 80_000,
+                    "lr": 1e-3,
+                    "critic_lr": 2e-3,
+                    "schedule": ("linear:start=50000,stop=90000,to=0.05",),
+                    "images": 90_000,
                 },
                 "cifar": {
                     "width": 256,
