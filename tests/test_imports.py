@@ -25,7 +25,10 @@ LAYERS = (
     {"games"},
     {"training", "inverse", "metrics", "latent"},
     {"recipes", "lab"},
-    {"rundata", "rundir", "recorder", "runs", "trained", "checking", "interruption", "export", "folder"},
+    {
+        *("rundata", "rundir", "recorder", "runs", "trained", "checking", "interruption", "export", "folder"),
+        "evaluation",
+    },
     {
         "report",
         "metrics_log",
@@ -34,6 +37,7 @@ LAYERS = (
         "page",
         "cli",
         "cli_compare",
+        "cli_evaluate",
         "cli_lab",
         "cli_use",
         "compare",

@@ -11,6 +11,7 @@ from cyclopts import App, Group, Parameter
 
 from zerosum import __version__, processes
 from zerosum.cli_compare import compare
+from zerosum.cli_evaluate import evaluate
 from zerosum.cli_use import Run, export, sample
 from zerosum.recipes.glossary import SETTINGS
 from zerosum.recipes.table import RECIPES, Recipe
@@ -128,6 +129,7 @@ for _recipe in RECIPES.values():
     train.command(_train_command(_recipe), name=_recipe.name)
 
 app.command(compare)
+app.command(evaluate)
 app.command(export)
 app.command(sample)
 

@@ -114,9 +114,9 @@ def originality(
     """Test whether samples [n, C, H, W] copy training images [N, C, H, W], beside held-out ones [m, C, H, W].
 
     Each image's score is its distance to the nearest training image over the mean distance to the next
-    k. If no sample is a copy, samples and held-out images are alike in this, and of the lowest 5 % of the
-    pooled scores a number that follows the hypergeometric law are samples; `p_value` is its upper tail.
-    Below .01 a generator is accused, which befalls an honest one once in a hundred times, or less often
+    k. If no sample is a copy, samples and held-out images are alike in this, and of the lowest 5 % (at least
+    20) of the pooled scores a number that follows the hypergeometric law are samples; `p_value` is its
+    upper tail. Below .01 a generator is accused, which befalls an honest one once in a hundred times, or less often
     where samples are less like any one training image than real ones are. Images of more than 63 pixels
     a side are averaged down to at least 32 first.
 
@@ -139,7 +139,7 @@ def originality(
     found = [nearest(images, reference, k + 1, moves=moves, mirror=mirror) for images in small]
     ours, theirs = ((d[:, 0] / d[:, 1:].mean(1).clamp_min(1e-12)).double() for d, _ in found)
     scores = torch.cat([ours, theirs])
-    low = max(1, round(_LOWEST * len(scores)))
+    low = max(round(_LOWEST * len(scores)), min(20, len(scores) // 4))
     mine = int((scores.argsort(stable=True)[:low] < len(ours)).sum())
     ratio = found[0].distances[:, 0].mean() / found[1].distances[:, 0].mean()
     return Originality(

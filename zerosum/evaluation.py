@@ -1,0 +1,173 @@
+"""Evaluating a run, or any two sets of images: sides found, measures taken, a card beside every number."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import zerosum
+from zerosum.data import Dataset
+from zerosum.data.formats import DataError
+from zerosum.draws import Draws
+from zerosum.metrics.extractors import Extractor, extractor
+from zerosum.metrics.measures import MEASURES, Comparison, Value
+from zerosum.metrics.sides import Progress, Side
+from zerosum.names import look_up
+from zerosum.rundir import DataOptions
+from zerosum.trained import Trained, generate, in_turn
+
+__all__ = ["Opener", "evaluate", "for_people", "held_out", "of_run", "reals_of"]
+
+Opener = Callable[[DataOptions], Dataset]
+
+
+def of_run(trained: Trained, count: int, seed: int = 0) -> Side:
+    """A trained generator's side: `count` samples of this seed, of all classes in turn where it has classes.
+
+    Raises ValueError for a generator of points.
+    """
+    if trained.format.points:
+        raise ValueError(f"{trained.path}: makes points, not images; measures here are of images")
+    labels = in_turn(count, trained.numbers()) if trained.classes else None
+
+    def images(start: int, stop: int) -> Tensor:
+        told = None if labels is None else labels[start:stop]
+        return generate(trained.generator, trained.latent, Draws(seed, start=start, stop=stop), told)
+
+    card: dict[str, str | int] = {
+        "run": str(trained.path),
+        "recipe": trained.record.recipe,
+        "trained on": trained.images,
+        "weights": trained.weights,
+        "seed": seed,
+    }
+    return Side(trained.path.name, count, images, card, None, labels, trained.classes)
+
+
+def reals_of(trained: Trained, opener: Opener) -> Dataset:
+    """The data that a run was trained on, opened again as it was asked for then."""
+    fields = DataOptions.__dataclass_fields__
+    return opener(DataOptions(**{name: getattr(trained.record.data, name) for name in fields}))
+
+
+def held_out(trained: Trained, opener: Opener) -> Dataset | None:
+    """The split that a run's data keep for tests, or None where there is none."""
+    fields = DataOptions.__dataclass_fields__
+    options = DataOptions(**{name: getattr(trained.record.data, name) for name in fields})
+    for split in ("test", "val"):
+        if split == options.split:
+            continue
+        try:
+            return opener(replace(options, split=split))
+        except DataError:
+            continue
+    return None
+
+
+def _alike(real: Side, fake: Side) -> None:
+    shapes = [tuple(side.images(0, 1).shape[1:]) for side in (real, fake)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"{real.name} has images of {shapes[0]}, {fake.name} of {shapes[1]} (channels, height, width): "
+            "bring them to one shape with --size and --channels"
+        )
+
+
+def evaluate(
+    real: Side,
+    fake: Side,
+    measures: Sequence[str],
+    judge: str | Extractor = "vgg16",
+    *,
+    seed: int = 0,
+    train: Side | None = None,
+    held: Side | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Take measures of fakes beside reals; returns what `zerosum evaluate --json` prints.
+
+    `train` and `held` are for memorisation: all training images, and ones that the generator never saw.
+
+    {name: value, …, "intervals": {name: [low, high]}, "warnings": […], "card": {…}}. The card tells the
+    counts of both sides, where they come from, the extractor with its weights' hash, resizing and
+    rounding, the seed, and the versions. Raises ValueError for unknown measures, for sides of different
+    shape, and where a measure cannot be taken.
+    """
+    taken = [look_up(MEASURES, name, "measure") for name in measures]
+    if not taken:
+        raise ValueError(f"--measures: name at least one of {', '.join(MEASURES)}")
+    _alike(real, fake)
+    chosen = extractor(judge) if isinstance(judge, str) else judge
+    sides = Comparison(real, fake, chosen, seed, train, held, cache, progress)
+    values: dict[str, Value] = {}
+    for measure in taken:
+        values.update(measure(sides))
+    card = {
+        "real": {"count": real.count, **real.card},
+        "fake": {"count": fake.count, **fake.card},
+        **({"held out": {"count": held.count, **held.card}} if held else {}),
+        **chosen.card(),
+        "dtype": "float32, statistics float64",
+        "seed": seed,
+        "intervals": "95 %",
+        "zerosum": zerosum.__version__,
+        "torch": torch.__version__,
+    }
+    return {
+        **{name: value.value for name, value in values.items()},
+        "intervals": {n: [v.low, v.high] for n, v in values.items() if v.low is not None},
+        "warnings": _warnings(sides, measures),
+        "card": card,
+    }
+
+
+def _warnings(sides: Comparison, measures: Sequence[str]) -> list[str]:
+    least = min(sides.real.count, sides.fake.count)
+    found = []
+    if {"fd", "fd-infinity"} & set(measures):
+        size = sides.real_features.shape[1]
+        if least < 2 * size:
+            found.append(
+                f"{least:,} images for {size} features: the Fréchet distance is mostly bias; give at least "
+                f"{2 * size:,} of each, better {max(10 * size, 10_000):,}"
+            )
+        elif least < 2048:
+            found.append(
+                f"{least:,} images: Fréchet distances of fewer than 2,048 do not compare with others'"
+            )
+    if sides.real.count != sides.fake.count and "prdc" in measures:
+        found.append(
+            f"{sides.real.count:,} real and {sides.fake.count:,} fake images: precision and recall lean to "
+            "the side with more; give as many of each"
+        )
+    if sides.extractor.card()["weights"] == "none" or sides.extractor.name == "random":
+        found.append(f"{sides.extractor.name} is no trained net: it compares pixels, not what is seen")
+    return found
+
+
+def for_people(found: Mapping[str, Any]) -> str:
+    """The values a line each, then the card in one line, then what to beware of.
+
+    >>> print(for_people({"fd": 12.5, "intervals": {"fd": [12.0, 13.0]}, "warnings": [], "card": {
+    ...     "real": {"count": 9}, "fake": {"count": 8}, "extractor": "lenet", "side": 32, "weights": "ab"}}))
+    fd                              12.5  (12 to 13)
+    9 real, 8 fake; lenet on 32x32, weights ab
+    """
+    card = found["card"]
+    lines = []
+    for name, value in found.items():
+        if name in ("intervals", "warnings", "card"):
+            continue
+        low, high = found["intervals"].get(name, (None, None))
+        interval = "" if low is None else f"  ({low:.4g} to {high:.4g})"
+        lines.append(f"{name:<28}{value:>8.4g}{interval}")
+    weights = str(card["weights"])[:12]
+    lines.append(
+        f"{card['real']['count']:,} real, {card['fake']['count']:,} fake; {card['extractor']} on "
+        f"{card['side']}x{card['side']}, weights {weights}"
+    )
+    return "\n".join([*lines, *(f"beware: {warning}" for warning in found["warnings"])])
