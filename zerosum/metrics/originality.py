@@ -114,11 +114,11 @@ def originality(
     """Test whether samples [n, C, H, W] copy training images [N, C, H, W], beside held-out ones [m, C, H, W].
 
     Each image's score is its distance to the nearest training image over the mean distance to the next
-    k. If no sample is a copy, samples and held-out images are alike in this, and of the lowest 5 % (at least
-    20) of the pooled scores a number that follows the hypergeometric law are samples; `p_value` is its
-    upper tail. Below .01 a generator is accused, which befalls an honest one once in a hundred times, or less often
-    where samples are less like any one training image than real ones are. Images of more than 63 pixels
-    a side are averaged down to at least 32 first.
+    k. If no sample is a copy, samples and held-out images are alike in this, and of the lowest 5 % (at
+    least 20) of the pooled scores a number that follows the hypergeometric law are samples; `p_value` is
+    its upper tail. Below .01 a generator is accused, which befalls an honest one once in a hundred times,
+    or less often where samples are less like any one training image than real ones are. Images of more
+    than 63 pixels a side are averaged down to at least 32 first.
 
     >>> draw = torch.Generator().manual_seed(0)
     >>> images = torch.rand(300, 1, 12, 12, generator=draw)
