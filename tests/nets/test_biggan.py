@@ -270,6 +270,17 @@ def test_biases_that_batch_norm_would_take_off_are_left_out():
     assert all(isinstance(b.conv1, UpConv2d) and isinstance(b.shortcut, UpConv2d) for b in generator.blocks)
 
 
+@each_kind
+def test_in_bf16_a_norm_told_the_class_keeps_the_maps_type(kind):
+    generator = BigGANGenerator((1, 16, 16), latent=9, width=4, **kind)
+    types = set()
+    for block in generator.blocks:
+        block.norm2.register_forward_hook(lambda *seen: types.add((seen[1][0].dtype, seen[2].dtype)))
+    with torch.autocast("cpu", torch.bfloat16):
+        generator(torch.randn(3, 9), *labels_for(kind, 3))
+    assert types == {(torch.bfloat16, torch.bfloat16)}
+
+
 def test_each_image_is_judged_alone():
     critic = waken(BigGANCritic((2, 16, 16), width=4))
     x = torch.randn(5, 2, 16, 16)

@@ -65,9 +65,10 @@ class ConditionalBatchNorm2d(nn.Module):
         self.gain, self.bias = gain, bias
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        gain, bias = self.gain(condition), self.bias(condition)
-        out: Tensor = self.norm(x) * gain[:, :, None, None] + bias[:, :, None, None]
-        return out
+        out: Tensor = self.norm(x)
+        # Of the maps' type, or embeddings would turn bf16 maps into wider ones; one pass, not two.
+        gain, bias = (law(condition)[:, :, None, None].to(out.dtype) for law in (self.gain, self.bias))
+        return torch.addcmul(bias, out, gain)
 
 
 class _OnePlus(nn.Linear):
