@@ -152,6 +152,7 @@ def _to_onnx(trained: Trained, path: Path) -> None:
             input_names=names,
             output_names=["images"],
             dynamic_shapes=_free(names),
+            optimize=False,  # its rules take x + 1e-8 for x, which pixel norm needs; runtimes have their own
             verbose=False,
         )
     assert program is not None
