@@ -34,7 +34,7 @@ def test_the_papers_layers():
 
 @pytest.mark.parametrize("shape", [SHAPE, (2,)])
 def test_the_generator_joins_what_latent_and_label_are_mapped_to(shape):
-    net = ConditionalMLPGenerator(shape, CLASSES, latent=5, branches=(4, 3), hidden=(6,), bound=0.5).eval()
+    net = ConditionalMLPGenerator(shape, CLASSES, latent=5, branches=(4, 3), hidden=(6,)).eval()
     z = torch.randn(5, 5)
     one_hot = torch.eye(CLASSES)[LABELS]
     joint = torch.cat([affine(net.of_latent, z).relu(), affine(net.of_label, one_hot).relu()], 1)
@@ -46,9 +46,7 @@ def test_the_generator_joins_what_latent_and_label_are_mapped_to(shape):
 
 @pytest.mark.parametrize("shape", [SHAPE, (2,)])
 def test_the_critic_joins_what_sample_and_label_are_mapped_to(shape):
-    net = ConditionalMLPCritic(
-        shape, CLASSES, branches=(4, 3), hidden=(6,), pieces=2, joint_pieces=3, bound=0.5
-    ).eval()
+    net = ConditionalMLPCritic(shape, CLASSES, branches=(4, 3), hidden=(6,), pieces=2, joint_pieces=3).eval()
     x = torch.rand(5, *shape) * 2 - 1
     seen = (x.flatten(1) + 1) / 2 if len(shape) > 1 else x
     one_hot = torch.eye(CLASSES)[LABELS]
@@ -58,8 +56,8 @@ def test_the_critic_joins_what_sample_and_label_are_mapped_to(shape):
 
 
 def test_dropout_is_for_training_alone_and_at_every_layer_named():
-    generator = ConditionalMLPGenerator(SHAPE, CLASSES, latent=5, hidden=(6,), dropout=0.5, bound=0.5)
-    critic = ConditionalMLPCritic(SHAPE, CLASSES, hidden=(6,), dropout=(0.2, 0.4), bound=0.5)
+    generator = ConditionalMLPGenerator(SHAPE, CLASSES, latent=5, hidden=(6,), dropout=0.5)
+    critic = ConditionalMLPCritic(SHAPE, CLASSES, hidden=(6,), dropout=(0.2, 0.4))
     z, x = torch.randn(5, 5), torch.randn(5, *SHAPE)
     for net, inputs, rates in ((generator, z, [0.5, 0.5]), (critic, x, [0.2, 0.4, 0.4])):
         assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == rates
@@ -69,7 +67,8 @@ def test_dropout_is_for_training_alone_and_at_every_layer_named():
 
 
 def test_generation_starts_at_the_mean_of_the_data_whatever_the_label():
-    net = ConditionalMLPGenerator(SHAPE, CLASSES, latent=5, bound=0.0).eval()
+    net = ConditionalMLPGenerator(SHAPE, CLASSES, latent=5).eval()
+    torch.nn.init.zeros_(net.joint.layers[-1].weight)
     real = torch.rand(50, *SHAPE) * 1.6 - 0.8
     net.begin_at(real)
     for each in net(torch.randn(5, 5), LABELS):

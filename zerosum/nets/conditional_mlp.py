@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zerosum.nets.mlp import Maxout, MLPCritic, MLPGenerator, uniform_weights
+from zerosum.nets.mlp import Maxout, MLPCritic, MLPGenerator
 
 __all__ = ["ConditionalMLPCritic", "ConditionalMLPGenerator"]
 
@@ -32,14 +32,12 @@ class ConditionalMLPGenerator(nn.Module):
         branches: tuple[int, int] = (200, 1000),
         hidden: Sequence[int] = (1200,),
         dropout: float = 0.0,
-        bound: float | None = 0.05,
     ) -> None:
         super().__init__()
         self.classes = classes
         self.of_latent, self.of_label = nn.Linear(latent, branches[0]), nn.Linear(classes, branches[1])
-        uniform_weights(self, bound)
         self.drop = nn.Dropout(dropout)
-        self.joint = MLPGenerator(shape, latent=sum(branches), hidden=hidden, dropout=dropout, bound=bound)
+        self.joint = MLPGenerator(shape, latent=sum(branches), hidden=hidden, dropout=dropout, bound=None)
 
     def begin_at(self, real: Tensor) -> None:
         """Start at the mean of the data, as `MLPGenerator.begin_at`."""
@@ -72,7 +70,6 @@ class ConditionalMLPCritic(nn.Module):
         pieces: int = 5,
         joint_pieces: int = 4,
         dropout: tuple[float, float] = (0.0, 0.0),
-        bound: float | None = 0.005,
         batch_layer: str = "none",
     ) -> None:
         super().__init__()
@@ -80,13 +77,12 @@ class ConditionalMLPCritic(nn.Module):
         self.drop = nn.Dropout(dropout[0])
         self.of_sample = Maxout(prod(shape), branches[0], pieces)
         self.of_label = Maxout(classes, branches[1], pieces)
-        uniform_weights(self, bound)
         self.joint = MLPCritic(
             (sum(branches),),
             hidden=hidden,
             pieces=joint_pieces,
             dropout=(dropout[1], dropout[1]),
-            bound=bound,
+            bound=None,
             batch_layer=batch_layer,
         )
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zerosum.nets.minibatch import batch_layer as batch_layer_of
 
-__all__ = ["MLPCritic", "MLPGenerator", "Maxout", "uniform_weights"]
+__all__ = ["MLPCritic", "MLPGenerator", "Maxout"]
 
 
 class Maxout(nn.Module):
@@ -31,8 +31,7 @@ class Maxout(nn.Module):
         return out
 
 
-def uniform_weights(net: nn.Module, bound: float | None) -> None:
-    """Start all linear weights of a net uniform in ±bound, and biases at 0; None leaves them as they are."""
+def _uniform(net: nn.Module, bound: float | None) -> None:
     if bound is None:
         return
     for module in net.modules():
@@ -67,7 +66,7 @@ class MLPGenerator(nn.Module):
             layers += [nn.Linear(n, m), nn.ReLU(inplace=True)]
             layers += [nn.Dropout(dropout)] if dropout else []
         self.layers = nn.Sequential(*layers, nn.Linear((latent, *hidden)[-1], prod(shape)))
-        uniform_weights(self, bound)
+        _uniform(self, bound)
 
     @torch.no_grad()
     def begin_at(self, real: Tensor) -> None:
@@ -118,7 +117,7 @@ class MLPCritic(nn.Module):
         self.feature_count = (prod(shape), *hidden)[-1]
         mix, features = batch_layer_of(batch_layer, self.feature_count)
         self.layers = nn.Sequential(*layers, nn.Linear(features, 1))
-        uniform_weights(self, bound)
+        _uniform(self, bound)
         self.batch_layer = mix
 
     def features(self, x: Tensor) -> Tensor:
