@@ -226,9 +226,17 @@ RECIPES: Mapping[str, Recipe] = {
                 "small": {
                     "branches": (100, 100),
                     "hidden": (400,),
+                    "generator_dropout": 0.0,
                     "critic_branches": (64, 32),
                     "critic_hidden": (64,),
-                    "images": 2_000_000,
+                    "dropout": (0.0, 0.2),
+                    "fakes": "shared",
+                    "optimiser": "adam:beta1=0.5,beta2=0.999",
+                    "lr": 1e-3,
+                    "critic_lr": 5e-4,
+                    "schedule": ("linear:start=350000,stop=700000,to=0.05",),
+                    "batch": 50,
+                    "images": 700_000,
                 }
             },
             labels="needed",
