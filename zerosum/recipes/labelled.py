@@ -3,7 +3,8 @@
 Each setting is explained once for all recipes, in `zerosum.recipes.glossary`.
 """
 
-from typing import Literal, cast
+from collections.abc import Mapping
+from typing import Any, Literal, cast
 
 from zerosum.draws import Latent
 from zerosum.games.conditional import Auxiliary
@@ -14,7 +15,7 @@ from zerosum.recipes.duel import Law, Rules, duel, image_shape
 from zerosum.recipes.residual import ResNets, residual_nets
 from zerosum.recipes.system import System
 
-__all__ = ["acgan", "cgan", "projection_gan"]
+__all__ = ["PRESETS", "acgan", "cgan", "projection_gan"]
 
 _CGAN = Rules(
     optimiser="sgd:momentum=0.5",
@@ -35,6 +36,62 @@ _PROJECTION = Rules(
     batch=256,
     images=576_000_000,
 )
+
+
+PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "cgan": {
+        "small": {
+            "branches": (100, 100),
+            "hidden": (400,),
+            "generator_dropout": 0.0,
+            "critic_branches": (64, 32),
+            "critic_hidden": (64,),
+            "dropout": (0.0, 0.2),
+            "fakes": "shared",
+            "optimiser": "adam:beta1=0.5,beta2=0.999",
+            "lr": 1e-3,
+            "critic_lr": 5e-4,
+            "schedule": ("linear:start=350000,stop=700000,to=0.05",),
+            "batch": 50,
+            "images": 700_000,
+        }
+    },
+    "acgan": {
+        "small": {
+            "width": 32,
+            "critic_width": 32,
+            "kernel": 4,
+            "fakes": "shared",
+            "lr": 1e-3,
+            "schedule": ("linear:start=80000,stop=160000,to=0.05",),
+            "batch": 64,
+            "images": 160_000,
+        }
+    },
+    "projection-gan": {
+        "small": {
+            "width": 16,
+            "critic_width": 16,
+            "growth": 4,
+            "critic_steps": 1,
+            "fakes": "shared",
+            "lr": 1e-3,
+            "critic_lr": 2e-3,
+            "schedule": ("linear:start=50000,stop=90000,to=0.05",),
+            "batch": 32,
+            "images": 90_000,
+        },
+        "cifar": {
+            "width": 256,
+            "critic_width": 128,
+            "growth": 1,
+            "flat": 2,
+            "batch": 64,
+            "schedule": ("linear:start=0,stop=16000000",),
+            "images": 16_000_000,
+        },
+    },
+}
 
 
 def cgan(

@@ -9,6 +9,7 @@ from zerosum.names import convert, look_up, unknown
 from zerosum.recipes.attentive import biggan, sagan
 from zerosum.recipes.classic import dcgan, gan, wgan_gp
 from zerosum.recipes.growing import progan
+from zerosum.recipes.labelled import PRESETS as LABELLED
 from zerosum.recipes.labelled import acgan, cgan, projection_gan
 from zerosum.recipes.modern import r3gan
 from zerosum.recipes.residual import sngan, wgan_gp_resnet
@@ -222,23 +223,7 @@ RECIPES: Mapping[str, Recipe] = {
             "cgan",
             cgan,
             "Mirza & Osindero 2014, Conditional Generative Adversarial Nets, arXiv:1411.1784",
-            {
-                "small": {
-                    "branches": (100, 100),
-                    "hidden": (400,),
-                    "generator_dropout": 0.0,
-                    "critic_branches": (64, 32),
-                    "critic_hidden": (64,),
-                    "dropout": (0.0, 0.2),
-                    "fakes": "shared",
-                    "optimiser": "adam:beta1=0.5,beta2=0.999",
-                    "lr": 1e-3,
-                    "critic_lr": 5e-4,
-                    "schedule": ("linear:start=350000,stop=700000,to=0.05",),
-                    "batch": 50,
-                    "images": 700_000,
-                }
-            },
+            LABELLED["cgan"],
             labels="needed",
         ),
         Recipe(
@@ -246,44 +231,14 @@ RECIPES: Mapping[str, Recipe] = {
             acgan,
             "Odena, Olah & Shlens 2017, Conditional Image Synthesis with Auxiliary Classifier GANs, "
             "arXiv:1610.09585",
-            {
-                "small": {
-                    **_SMALL_CONVOLUTIONAL,
-                    "critic_width": 32,
-                    "lr": 1e-3,
-                    "schedule": ("linear:start=80000,stop=160000,to=0.05",),
-                    "images": 160_000,
-                }
-            },
+            LABELLED["acgan"],
             labels="needed",
         ),
         Recipe(
             "projection-gan",
             projection_gan,
             "Miyato & Koyama 2018, cGANs with Projection Discriminator, arXiv:1802.05637",
-            {
-                "small": {
-                    **_SMALL_RESIDUAL,
-                    "width": 16,
-                    "critic_width": 16,
-                    "growth": 4,
-                    "batch": 32,
-                    "critic_steps": 1,
-                    "lr": 1e-3,
-                    "critic_lr": 2e-3,
-                    "schedule": ("linear:start=50000,stop=90000,to=0.05",),
-                    "images": 90_000,
-                },
-                "cifar": {
-                    "width": 256,
-                    "critic_width": 128,
-                    "growth": 1,
-                    "flat": 2,
-                    "batch": 64,
-                    "schedule": ("linear:start=0,stop=16000000",),
-                    "images": 16_000_000,
-                },
-            },
+            LABELLED["projection-gan"],
             labels="needed",
         ),
         Recipe(
