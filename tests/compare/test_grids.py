@@ -68,7 +68,7 @@ def test_the_rows_are_the_papers_architectures(table, method):
     norms = [tuple(of(net, nn.BatchNorm2d, nn.GroupNorm) for net in pair) for pair in nets]
     usual = of(nets[0][0], nn.BatchNorm2d), of(nets[0][1], nn.BatchNorm2d, nn.GroupNorm)
     assert usual[0] > 0 < usual[1]
-    deep = (34, 33)
+    deep = (7, 6)
     assert norms == [usual, (0, usual[1]), (0, usual[1]), (0, 0), usual, usual, deep]
     expected = nn.GroupNorm if method == "WGAN-GP" else nn.BatchNorm2d
     assert of(nets[0][1], expected) == usual[1], "gradient penalties get layer norm"
@@ -79,7 +79,7 @@ def test_the_rows_are_the_papers_architectures(table, method):
     assert of(nets[2][0], nn.ReLU) == 4
     assert all(of(net, Gate) > 0 == of(net, nn.ReLU, nn.LeakyReLU) for net in nets[4])
     assert all(of(net, nn.Tanh) > 1 and of(net, nn.ReLU, nn.LeakyReLU) == 0 for net in nets[5])
-    assert [len(net.blocks) for net in nets[6]] == [33, 33]
+    assert [len(net.blocks) for net in nets[6]] == [6, 6], "20 layers"
     for row in (1, 2, 3, 4, 5):
         plain = [(n, tuple(p.shape)) for n, p in nets[0][1].named_parameters() if "weight" in n]
         here = [(n, tuple(p.shape)) for n, p in nets[row][1].named_parameters() if "weight" in n]
@@ -87,9 +87,12 @@ def test_the_rows_are_the_papers_architectures(table, method):
 
 
 def test_the_small_one_is_the_papers_but_for_width_and_rate():
-    smaller = ("width", "critic_width", "kernel", "latent", "batch", "fakes", "images")
+    smaller = ("width", "critic_width", "depth", "kernel", "latent", "batch", "fakes", "images")
     for small, whole in zip(PLANS["robustness-small"].cells, PLANS["robustness"].cells, strict=True):
-        assert (small.row, small.column, small.recipe) == (whole.row, whole.column, whole.recipe)
+        assert (small.column, small.recipe) == (whole.column, whole.recipe)
+        assert small.row == whole.row.replace("101", "20")
+        assert small.arguments.get("depth") == (20 if "ResNet" in small.row else None)
+        assert whole.arguments.get("depth") == (101 if "ResNet" in whole.row else None)
         assert small.arguments["lr"] == pytest.approx(RATE * whole.arguments["lr"])
         for name in whole.arguments.keys() - {"lr", *smaller}:
             assert small.arguments[name] == whole.arguments[name], name

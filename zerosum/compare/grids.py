@@ -21,8 +21,8 @@ class Grid:
     images: int
 
 
-def _architectures(width: int, kernel: int, deep: int) -> Axis:
-    """The seven of Gulrajani et al. 2017, figure 2; `deep` is the residual nets' width."""
+def _architectures(width: int, kernel: int, residual_width: int, depth: int) -> Axis:
+    """The seven of Gulrajani et al. 2017, figure 2; the last has residual nets of `depth` layers."""
     convolutional: dict[str, dict[str, Any]] = {
         "baseline: G DCGAN, D DCGAN": {},
         "G no batch norm, constant filters; D DCGAN": {"norm": "none", "growth": 1},
@@ -32,10 +32,10 @@ def _architectures(width: int, kernel: int, deep: int) -> Axis:
         "tanh everywhere in G and D": {"activation": "tanh"},
     }
     shared = {"width": width, "kernel": kernel}
-    residual = {"width": deep, "critic_width": deep, "growth": 16, "depth": 101}
+    residual = {"width": residual_width, "critic_width": residual_width, "growth": 16, "depth": depth}
     return (
         *(Choice(label, {**shared, **given}, "dcgan") for label, given in convolutional.items()),
-        Choice("101-layer ResNet G and D", residual, "wgan-gp-resnet"),
+        Choice(f"{depth}-layer ResNet G and D", residual, "wgan-gp-resnet"),
     )
 
 
@@ -87,16 +87,17 @@ GRIDS: Mapping[str, Grid] = MappingProxyType(
             "Seven architectures by four methods (Gulrajani et al. 2017, figure 2), for 64×64 and a GPU: "
             "the paper's widths and rates; 64 million images are its 200,000 steps of five critic turns. "
             "Samples are of the last weights, not of their average.",
-            _architectures(width=64, kernel=5, deep=32),
+            _architectures(width=64, kernel=5, residual_width=32, depth=101),
             _methods(),
             _ALL,
             64_000_000,
         ),
         "robustness-small": Grid(
             "Seven architectures by four methods (Gulrajani et al. 2017, figure 2), for small images and one "
-            "core: all rates ten times the paper's, nets narrower, batches of 32, few images, and the "
-            "generator's fakes shared with the critic's last turn. Samples are of the last weights.",
-            _architectures(width=16, kernel=4, deep=8),
+            "core: all rates ten times the paper's, nets narrower, 20 layers for 101, batches of 32, few "
+            "images, and the critic's last fakes judged again in the generator's turn. Samples are of the "
+            "last weights.",
+            _architectures(width=16, kernel=4, residual_width=8, depth=20),
             _methods(10.0),
             {**_ALL, "latent": 64, "batch": 32, "fakes": "shared"},
             32_000,
