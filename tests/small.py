@@ -38,7 +38,14 @@ TINY: Mapping[str, Mapping[str, Any]] = {
         "batch": 8,
     },
     "acgan": {"latent": 4, "width": 2, "critic_width": 2, "kernel": 3, "batch": 8},
-    "projection-gan": {"latent": 4, "width": 2, "critic_width": 2, "growth": 1, "batch": 8, "critic_steps": 2},
+    "projection-gan": {
+        "latent": 4,
+        "width": 2,
+        "critic_width": 2,
+        "growth": 1,
+        "batch": 8,
+        "critic_steps": 2,
+    },
     "gan": {"latent": 4, "hidden": (8,), "critic_hidden": (6,), "pieces": 2, "batch": 8},
 }
 
