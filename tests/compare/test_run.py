@@ -78,6 +78,11 @@ def test_every_cell_is_an_ordinary_run_and_all_stand_on_one_page(tmp_path, asked
     mine = [float(line["swd"]) for line in lines if (line["row"], line["column"]) == ("dcgan", "hinge")]
     assert square["swd"] == pytest.approx(sum(mine) / 2)
     assert square["swd_deviation"] == pytest.approx(abs(mine[0] - mine[1]) / 2**0.5)
+    scores = [p["class"] for p in page.all("p") if "score" in (p.get("class") or "")]
+    means = [one["swd"] for one in numbers["table"]]
+    assert [" best" in str(score) for score in scores] == [
+        mean == min(means[:2] if i < 2 else means[2:]) for i, mean in enumerate(means)
+    ]
     assert f"{square['swd']:.4f} ± {square['swd_deviation']:.4f}" in page.text
     assert f"{numbers['protocol']['data'][str(asked.request.data[0].where)]['floor']:.4f}" in page.text
 
