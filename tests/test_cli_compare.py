@@ -1,6 +1,11 @@
 """`zerosum compare` as it is typed: a whole table, stopped and gone on with, and every slip in one line."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -77,3 +82,36 @@ def test_nothing_to_go_on_with_and_torchrun_are_refused(tmp_path, capsys, monkey
     assert "--data is missing" in do(capsys, "--size", 16, "--out", tmp_path / "none")[1]
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert "compare is not for torchrun" in do(capsys, "--out", tmp_path / "none")[1]
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_several_at_a_time_and_each_is_saved(tmp_path, data):
+    out = tmp_path / "cmp"
+    words = ("--data", data, "--recipe", "dcgan", "--objective", "hinge", "--objective", "minimax", *TINY)
+    command = [
+        sys.executable,
+        "-m",
+        "zerosum",
+        "compare",
+        *words,
+        "--images",
+        10**6,
+        "--jobs",
+        2,
+        "--out",
+        out,
+    ]
+    child = subprocess.Popen(
+        list(map(str, command)), stderr=subprocess.PIPE, start_new_session=True, text=True
+    )
+    until = time.monotonic() + 300
+    while len(list(out.glob("cells/*/checkpoints/*.safetensors"))) < 2:
+        assert child.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    os.killpg(child.pid, signal.SIGINT)  # to the whole group, as a terminal does
+    said = child.communicate(timeout=300)[1]
+    assert child.returncode == 128 + signal.SIGINT
+    assert f"stopped; `zerosum compare --out {out}` goes on" in said
+    runs = sorted(path.parent for path in out.glob("cells/*/metrics.jsonl"))
+    assert [running.events(run) for run in runs] == [["started", "stopped"]] * 2

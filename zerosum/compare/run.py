@@ -106,7 +106,7 @@ class _Table:
         people = self.people if self.people.is_terminal else Console(quiet=True)
         for cell in todo:
             if self.people.is_terminal:
-                self._say(cell, f"seed {cell.seed}")
+                self._say(cell, "training")
             measure, outline = self.measures[cell.data.where], self.outline
             stopped = play(
                 self.place,
