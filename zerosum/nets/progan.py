@@ -120,7 +120,7 @@ class _Growing(nn.Module):
         if (level, alpha) == (self.growth.stages, 1.0):
             return None
         sides = "×".join(str(side << level) for side in self.base)
-        how = "is trained" if alpha == 1 else f"is {alpha:.0%} faded in"
+        how = "is trained" if alpha == 1 else f"is {int(100 * alpha)}% faded in"
         end = self.growth.phases[-1]
         return (
             f"after {int(self.images):,} images stage {level} of {self.growth.stages}, {sides} pixels, {how};"
