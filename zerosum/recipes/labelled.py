@@ -47,15 +47,13 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "critic_branches": (128, 64),
             "critic_hidden": (128,),
             "dropout": (0.0, 0.0),
-            "objective": "hinge",
-            "constraint": "spectral-norm",
+            "penalty": ("r1:weight=5,every=4",),
             "fakes": "shared",
             "optimiser": "adam:beta1=0.5,beta2=0.999",
             "lr": 1e-3,
-            "critic_lr": 2e-3,
-            "schedule": ("linear:start=150000,stop=300000,to=0.05",),
+            "schedule": ("linear:start=175000,stop=350000,to=0.05",),
             "batch": 50,
-            "images": 300_000,
+            "images": 350_000,
         }
     },
     "acgan": {
