@@ -148,6 +148,8 @@ def _common(cells: Sequence[Cell]) -> dict[str, Any]:
 
 def _shown(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     def text(value: Any) -> str:
+        if value is None:
+            return "not set"
         return ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
 
     return [(name, text(value)) for name, value in settings.items()]
