@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from conftest import Make
 from PIL import Image
 
+from tests.data.conftest import Make
 from zerosum.data import DataError, open_data
 
 RANDOM = np.random.default_rng(1)

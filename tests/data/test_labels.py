@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Make
 
+from tests.data.conftest import Make
 from zerosum.data import DataError, Resident, open_data
 from zerosum.data.prepare import empty_classes
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_arrays import idx
 
+from tests.data.test_arrays import idx
 from zerosum.data import DataError, dataset, named, open_data
 from zerosum.data.download import Remote
 from zerosum.data.named import NAMED, find
