@@ -52,7 +52,7 @@ def test_a_far_name_gets_no_wrong_hint() -> None:
         ("penalty", "r1:weight", "penalty r1: weight='weight' is not usable: Expected `float`, got `str`"),
         ("penalty", "r1:1,weight=2", "'weight' is given twice"),
         ("penalty", "r1:weight=1,2", "'r1:weight=1,2': '2' comes after a key=value, so it needs its key"),
-        ("penalty", "r1:1,2,3", "'3' is too much, r1 takes only weight, every"),
+        ("penalty", "zero-centred:1,2,3", "'3' is too much, zero-centred takes only weight, every"),
         ("objective", "hinge:1", "objective 'hinge:1': '1' is too much, hinge takes no settings"),
         ("objective", "f", "objective 'f': needs name, as in f:name=…"),
         ("objective", "f:helinger", "unknown divergence 'helinger': did you mean 'hellinger'"),
