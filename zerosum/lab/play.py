@@ -40,7 +40,9 @@ class PointGame:
         seed: int = 0,
     ) -> None:
         self.generator, self.critic, self.latent = generator, critic, latent
-        self.system = duel(generator, critic, latent, rules)
+        with torch.random.fork_rng(devices=[]):  # spectral norm begins at random vectors
+            torch.manual_seed(mix(seed, "constraint"))
+            self.system = duel(generator, critic, latent, rules)
         self.state = State(seed)
         if rules.average:
             self.state.averages["generator"] = Average(generator, rules.average)
