@@ -42,6 +42,22 @@ def test_all_moments_are_forgotten_when_a_phase_begins() -> None:
     assert state.phase == len(RESETS)
 
 
+def test_the_average_warms_up_again_in_each_phase() -> None:
+    made = small.system("progan", side=16, average=0.7)
+    expected = {name: p.detach().clone() for name, p in made.game.generator.named_parameters()}
+
+    def hook(moment: Moment) -> None:
+        began = max((phase for phase in (0, *RESETS) if phase < moment.clock.images), default=0)
+        t = (moment.clock.images - 8 - began) // 8
+        decay = min(0.7, (1 + t) / (10 + t))
+        for name, p in made.game.generator.named_parameters():
+            expected[name].mul_(decay).add_(p.detach(), alpha=1 - decay)
+
+    state = small.play(made, small.source(side=16), small.state(made), IMAGES, (hook,))
+    for name, p in state.averages["generator"].module.named_parameters():
+        torch.testing.assert_close(p, expected[name], rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("stops", [(8,), (16,), (24,), (40, 56, 80), tuple(range(0, IMAGES, 8))])
 def test_a_resume_before_at_and_after_a_phase_s_beginning_changes_nothing(
     tmp_path: Path, stops: tuple[int, ...]

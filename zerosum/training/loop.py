@@ -69,8 +69,8 @@ def train(
     process, exactly; turns whose nets mix the batch refuse, unless `ghost` lets each part have
     statistics of its own (ghost batch norm, Hoffer et al. 2017). `clip` bounds the norm of each
     player's gradient. A schedule gives an optimiser's settings (lr, momentum) from the clock. At `resets`,
-    counts of images, all optimisers begin anew, their moments forgotten. A hook that returns True ends
-    training after this step, on every process.
+    counts of images, all optimisers begin anew, their moments forgotten, and averages warm up again. A
+    hook that returns True ends training after this step, on every process.
 
     Raises NonFiniteError at the first NaN or infinity in a loss or gradient, before the step is made;
     MemoryError with advice when the batch does not fit; ValueError for settings that cannot work.
@@ -183,8 +183,10 @@ class _Table:
             raise ValueError(
                 f"{type(self.game).__name__}: a step showed no real images, so it would never end"
             )
+        # An average warms up anew in each phase: what a net grows begins at random, and would tinge it.
+        began = -(-self.resets[phase - 1] // (images - clock.images)) if phase else 0
         for name, average in self.state.averages.items():
-            average.update(self.game.get_submodule(name), clock.step)
+            average.update(self.game.get_submodule(name), clock.step - began)
         self.state.clock = Clock(clock.step + 1, images)
         return {name: sum(values) / len(values) for name, values in heard.items()}
 

@@ -35,7 +35,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
-        """Take in the module as it is after the step-th step (from 0)."""
+        """Take in the module as it is after the step-th step (from 0) of a run, or of one of its phases."""
         d = min(self.decay, (1 + step) / (10 + step))
         mine, theirs = _tensors(self.module), _tensors(module)
         floats = [(a, b) for a, b in zip(mine, theirs, strict=True) if a.is_floating_point()]
