@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.digits import LeNet
 from zerosum.data import Dataset, open_data
 from zerosum.draws import mix
+from zerosum.metrics.extractors import extractor
 from zerosum.trained import Trained, in_turn, load
 
 __all__ = ["Pupil", "accuracy", "main", "taught"]
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     dataset = real(trained, "train")
 
     if options.lenet:
-        reader: Read = LeNet(options.lenet).eval()
+        reader: Read = extractor(f"lenet:weights={options.lenet}").logits
     else:
         reader = taught(*tensors(dataset), classes, steps=len(dataset) // 100 * 5, seed=99)
     say(case="reader", of="real test set", **accuracy(reader, test_images, test_labels))

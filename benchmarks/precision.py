@@ -13,9 +13,10 @@ from typing import Literal
 
 import torch
 
-from benchmarks.digits import LeNet, Reading, read_digits
+from benchmarks.digits import Reading, read_digits
 from zerosum.data import Dataset, Resident, open_data
 from zerosum.draws import Draws
+from zerosum.metrics.extractors import Extractor, extractor
 from zerosum.recipes.table import RECIPES, arguments_of
 from zerosum.trained import generate
 from zerosum.training.loop import train
@@ -25,7 +26,7 @@ SAMPLES = 5000
 
 
 def trained_reading(
-    dataset: Dataset, lenet: LeNet, precision: Literal["fp32", "bf16"], seed: int, images: int
+    dataset: Dataset, lenet: Extractor, precision: Literal["fp32", "bf16"], seed: int, images: int
 ) -> Reading:
     """Train `dcgan --preset small` and read its samples."""
     recipe = RECIPES["dcgan"]
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="one object a line")
     options = parser.parse_args()
-    dataset, lenet = open_data(options.data), LeNet(options.lenet)
+    dataset, lenet = open_data(options.data), extractor(f"lenet:weights={options.lenet}")
     for seed in range(options.seeds):
         for case in ("fp32", "bf16"):
             reading = trained_reading(dataset, lenet, case, seed, options.images)
