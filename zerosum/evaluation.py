@@ -49,14 +49,12 @@ def of_run(trained: Trained, count: int, seed: int = 0) -> Side:
 
 def reals_of(trained: Trained, opener: Opener) -> Dataset:
     """The data that a run was trained on, opened again as it was asked for then."""
-    fields = DataOptions.__dataclass_fields__
-    return opener(DataOptions(**{name: getattr(trained.record.data, name) for name in fields}))
+    return opener(trained.record.data.options)
 
 
 def held_out(trained: Trained, opener: Opener) -> Dataset | None:
     """The split that a run's data keep for tests, or None where there is none."""
-    fields = DataOptions.__dataclass_fields__
-    options = DataOptions(**{name: getattr(trained.record.data, name) for name in fields})
+    options = trained.record.data.options
     for split in ("test", "val"):
         if split == options.split:
             continue

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
@@ -27,7 +26,7 @@ from zerosum.training import checkpoint
 from zerosum.training.gradients import NonFiniteError, first_non_finite
 from zerosum.training.loop import Moment, Source
 from zerosum.training.state import State
-from zerosum.transport import sliced_wasserstein
+from zerosum.transport import coarse, sliced_wasserstein
 
 __all__ = ["Recorder"]
 
@@ -173,7 +172,7 @@ class Recorder:
         if bad:
             raise NonFiniteError(f"step {moment.clock.step}: the generator's {bad[0]!r} is {bad[1]}")
         batch = self.source(0, torch.arange(min(SCORED, self.source.size)))
-        real = _coarse(batch["real"].float().cpu())
+        real = coarse(batch["real"].float().cpu())
         seed, latent, classes = mix(self.record.training.seed, "grid"), self.system.latent, self.classes
         if classes:  # fakes of the reals' classes are scored, and all classes shown
             fake = generate(module, latent, Draws(seed, stop=len(real)), batch["labels"])
@@ -183,19 +182,11 @@ class Recorder:
             fake = generate(module, latent, Draws(seed, stop=max(GRID, len(real))))
             shown = fake[:GRID]
         path = save_grid(self.run, moment.clock.images, shown, self.format, classes)
-        score = sliced_wasserstein(real, _coarse(fake[: len(real)]))
+        score = sliced_wasserstein(real, coarse(fake[: len(real)]))
         if not self.console.is_terminal:
             line = f"{moment.clock.images:,} images, {_for_people(moment.seen)}  swd {score:.4f}: {path}"
             self.console.print(line, highlight=False, soft_wrap=True)
         return {SCORE: score}
-
-
-def _coarse(samples: Tensor) -> Tensor:
-    """Images averaged down to at most 64 a side, so that scoring costs little at any size."""
-    if samples.dim() < 4:
-        return samples
-    height, width = samples.shape[2:]
-    return F.adaptive_avg_pool2d(samples, (min(64, height), min(64, width)))
 
 
 def _best_so_far(run: RunDirectory, state: State) -> float:

@@ -68,6 +68,11 @@ class DataFacts(DataOptions):
     notes: tuple[str, ...] = ()
     set_aside: int = 0
 
+    @property
+    def options(self) -> DataOptions:
+        """What was asked for alone, to open the same data again."""
+        return DataOptions(**{name: getattr(self, name) for name in DataOptions.__dataclass_fields__})
+
 
 @dataclass(frozen=True)
 class TrainingOptions:

@@ -132,7 +132,7 @@ def resume(
         record = record.longer(images)
     if device is not None:
         record = replace(record, training=replace(record.training, device=device))
-    options = DataOptions(**{name: getattr(record.data, name) for name in DataOptions.__dataclass_fields__})
+    options = record.data.options
     if labels and not record.classes:
         raise RunError(f"{directory.path}: is told no labels, and goes on without: leave --labels out")
     options = lasting(replace(options, where=data or options.where, labels=labels or options.labels))

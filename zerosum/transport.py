@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from zerosum.draws import Draws
 from zerosum.objectives import widened
 
-__all__ = ["Transport", "sliced_wasserstein", "wasserstein", "wasserstein_1d"]
+__all__ = ["Transport", "coarse", "sliced_wasserstein", "wasserstein", "wasserstein_1d"]
 
 _Numbers = NDArray[np.float64]
 
@@ -167,3 +168,15 @@ def _programme(cost: _Numbers, a: _Numbers, b: _Numbers) -> tuple[_Numbers, _Num
     if not found.success:
         raise RuntimeError(f"the linear programme of {n}×{m} points was not solved: {found.message}")
     return np.maximum(found.x, 0).reshape(n, m), scale * found.eqlin.marginals[:n]
+
+
+def coarse(samples: Tensor, side: int = 64) -> Tensor:
+    """Images [N, C, H, W] averaged down to at most `side` a side, to be compared cheaply; points as they are.
+
+    >>> coarse(torch.zeros(2, 3, 128, 32)).shape
+    torch.Size([2, 3, 64, 32])
+    """
+    if samples.dim() < 4:
+        return samples
+    height, width = samples.shape[2:]
+    return F.adaptive_avg_pool2d(samples, (min(side, height), min(side, width)))

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from zerosum.data import Dataset
 from zerosum.draws import mix
-from zerosum.transport import sliced_wasserstein
+from zerosum.transport import coarse, sliced_wasserstein
 
 __all__ = ["COUNT", "PROJECTIONS", "Yardstick", "yardstick"]
 
@@ -35,14 +34,14 @@ class Yardstick:
 
     def distance(self, fake: Tensor) -> float:
         """Sliced Wasserstein distance of values in [−1, 1], over `PROJECTIONS` directions of seed 0."""
-        return sliced_wasserstein(self.real, coarse(fake), PROJECTIONS)
+        return sliced_wasserstein(self.real, coarse(fake, SIDE), PROJECTIONS)
 
     def spread(self, fake: Tensor) -> float:
         """Mean distance of two fakes over that of two reals: near 0 where a generator has collapsed.
 
         Noise has much of it too, so it is read beside the distance.
         """
-        return _apart(coarse(fake)) / _apart(self.real)
+        return _apart(coarse(fake, SIDE)) / _apart(self.real)
 
 
 def yardstick(dataset: Dataset) -> Yardstick:
@@ -56,24 +55,12 @@ def yardstick(dataset: Dataset) -> Yardstick:
     generator = torch.Generator().manual_seed(mix(0, "yardstick"))
     order = torch.randperm(len(dataset), generator=generator)[: 2 * count].sort().values
     drawn = dataset.format.decode(dataset.format.tensor(dataset.samples[order.numpy()])).float()
-    real, other = coarse(drawn)[::2], coarse(drawn)[1::2]
+    real, other = coarse(drawn, SIDE)[::2], coarse(drawn, SIDE)[1::2]
     if not _apart(real):
         raise ValueError(
             f"{dataset.name}: its samples are all the same, so there is no spread to compare with"
         )
     return Yardstick(real, sliced_wasserstein(real, other, PROJECTIONS), dataset.fingerprint)
-
-
-def coarse(samples: Tensor) -> Tensor:
-    """Images [N, C, H, W] averaged down to at most `SIDE` a side; points as they are.
-
-    >>> coarse(torch.zeros(2, 3, 128, 32)).shape
-    torch.Size([2, 3, 64, 32])
-    """
-    if samples.dim() < 4:
-        return samples
-    height, width = samples.shape[2:]
-    return F.adaptive_avg_pool2d(samples, (min(SIDE, height), min(SIDE, width)))
 
 
 def _apart(samples: Tensor) -> float:

@@ -21,6 +21,7 @@ from zerosum.nets.folding import ConvPool2d, UpConv2d
 from zerosum.nets.minibatch import batch_layer as batch_layer_of
 from zerosum.nets.norms import norm_layer
 from zerosum.nets.plan import even_halvings
+from zerosum.nets.resnet import feature_maps
 
 __all__ = ["Bottleneck", "BottleneckCritic", "BottleneckGenerator"]
 
@@ -115,7 +116,7 @@ class BottleneckGenerator(nn.Module):
     ) -> None:
         super().__init__()
         k = even_halvings(shape[1:])
-        widths = [width * min(2**i, growth) for i in range(k + 1)]
+        widths = feature_maps(width, growth, k + 1)
         counts = _blocks_a_size(depth, k + 1)
         self.base = (widths[k], shape[1] >> k, shape[2] >> k)
         self.project = nn.Linear(latent, prod(self.base))
@@ -156,7 +157,7 @@ class BottleneckCritic(nn.Module):
     ) -> None:
         super().__init__()
         k = even_halvings(shape[1:])
-        widths = [width * min(2**i, growth) for i in range(k + 1)]
+        widths = feature_maps(width, growth, k + 1)
         counts = _blocks_a_size(depth, k + 1)
         self.from_image = nn.Conv2d(shape[0], widths[0], 3, padding=1)
         blocks: list[Bottleneck] = []
