@@ -54,7 +54,7 @@ def _train_command(recipe: Recipe) -> Callable[..., int]:
             str,
             _about(
                 "A folder, zip, tar, .npy, .npz or IDX file; or mnist, fashion-mnist, cifar10, celeba, "
-                "digits, ring, grid, swiss-roll, moons. Class subfolders become labels."
+                "digits, stacked-mnist, ring, grid, swiss-roll, moons. Class subfolders become labels."
             ),
         ],
         out: Annotated[

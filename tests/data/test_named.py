@@ -32,6 +32,9 @@ def put_idx(folder: Path, prefix: str, count: int = 12) -> None:
 def test_the_table_is_sound() -> None:
     for name, row in NAMED.items():
         assert row.name == name
+        if row.made:
+            assert row.of in NAMED
+            continue
         assert row.inside or row.files["train"]
         assert row.inside or row.by_hand or row.remotes["train"]
         for remote in (remote for remotes in row.remotes.values() for remote in remotes):
@@ -73,6 +76,26 @@ def test_sets_are_found_in_the_users_folder(tmp_path: Path, monkeypatch: pytest.
     assert digits.classes[9] == "9"
     assert fashion.classes[9] == "ankle boot"
     assert digits.check.notes == (f"found at {tmp_path / 'train-images-idx3-ubyte'}",)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_stacked_digits_are_of_the_classes_they_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_idx(tmp_path, "train", 60)
+    put_idx(tmp_path, "t10k", 30)
+    monkeypatch.setenv("ZEROSUM_DATA", str(tmp_path))
+    digits, stacked = open_data("mnist"), open_data("stacked-mnist")
+    assert (len(stacked), stacked.format.shape, len(stacked.classes)) == (60, (3, 28, 28), 1000)
+    assert digits.labels is not None
+    assert stacked.labels is not None
+    of = {image.tobytes(): label for image, label in zip(digits.samples, digits.labels, strict=True)}
+    for image, label in zip(stacked.samples, stacked.labels, strict=True):
+        read = [of[np.ascontiguousarray(image[..., c : c + 1]).tobytes()] for c in range(3)]
+        assert "".join(map(str, read)) == stacked.classes[label]
+    assert len(np.unique(stacked.labels)) > 30
+    assert open_data("stacked-mnist").fingerprint == stacked.fingerprint
+    test = open_data("stacked-mnist", split="test")
+    assert len(test) == 30
+    assert open_data("stacked-mnist", size=16).format.shape == (3, 16, 16)
 
 
 @pytest.mark.usefixtures("no_network")

