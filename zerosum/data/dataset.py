@@ -40,12 +40,12 @@ def open_data(
     `where` is a folder, zip, tar (.gz, .xz, .bz2), .npy, .npz or IDX file, or, where no such path exists, a
     named set (mnist, fashion-mnist, cifar10, celeba, digits, stacked-mnist) or a toy distribution (ring,
     grid, swiss-roll, moons). `size` is a side or (height, width), 8 to 512: images are cropped centrally to
-    its shape, then resized once with antialiasing. `channels` 1 or 3 turns RGB to grey or back; 2 or 4 keeps transparency,
-    which otherwise is laid over white. `value_range` gives the stored values that map to −1 and 1: by default
-    all of 8 or 16 bits, and the range found for floats. `split`: train, val or test. `labels`: a file
-    of one class a sample (`zerosum.data.labels.labelled` says in which order) in place of the data's own, or
-    "own", which must then be there. Prepared images are kept in `cache` (by default $ZEROSUM_CACHE, or the
-    user's cache directory). `progress(stage, done, total)` is told how far it is.
+    its shape, then resized once with antialiasing. `channels` 1 or 3 turns RGB to grey or back; 2 or 4 keeps
+    transparency, which otherwise is laid over white. `value_range` gives the stored values that map to −1
+    and 1: by default all of 8 or 16 bits, and the range found for floats. `split`: train, val or test.
+    `labels`: a file of one class a sample (`zerosum.data.labels.labelled` says in which order) in place of
+    the data's own, or "own", which must then be there. Prepared images are kept in `cache` (by default
+    $ZEROSUM_CACHE, or the user's cache directory). `progress(stage, done, total)` is told how far it is.
 
     Raises DataError, which names the file and the remedy, where no usable set comes out.
 
