@@ -1,0 +1,215 @@
+"""What a search makes small: how far an image is from what was measured, and what is known beforehand.
+
+For restarts × images at once: latents [R, B, k] decode to images [R, B, C, H, W], whose misfit is [R, B].
+Nothing is averaged over the batch, so weights mean the same however many images are searched together.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["Decode", "Linear", "Misfit", "Prior", "Problem", "jacobian"]
+
+Decode = Callable[[Tensor], Tensor]
+_AT_ONCE = 2**26  # numbers of a Jacobian that are held at once
+
+
+class Linear(Protocol):
+    """A linear map of images [..., C, H, W] to what is measured of them, [..., *m]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A x."""
+        ...
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Σ |W (A x − y)|^power for each image; power 2 is the usual one, 1 forgives outliers and model errors.
+
+    `measured` y is [B, *m], real or complex. `weight` W multiplies each residual, [*m] or [B, *m];
+    `whiten` [n, n] or [B, n, n] multiplies the flattened residual instead: with L Lᵀ the covariance of the
+    noise and of what the generator cannot draw, L⁻¹ makes the misfit a log-likelihood.
+
+    >>> class Sum:
+    ...     def forward(self, x): return x.sum((-3, -2, -1), keepdim=True).flatten(-3)
+    >>> Misfit(Sum(), torch.tensor([[1.0]]))(torch.ones(1, 1, 1, 2, 2))
+    tensor([[9.]])
+
+    Raises ValueError for measurements that are not finite.
+    """
+
+    operator: Linear
+    measured: Tensor
+    weight: Tensor | None = None
+    whiten: Tensor | None = None
+    power: Literal[1, 2] = 2
+
+    def __post_init__(self) -> None:
+        if not bool(torch.isfinite(self.measured).all()):
+            bad = int((~torch.isfinite(self.measured)).flatten(1).any(1).nonzero()[0])
+            raise ValueError(
+                f"measurements of image {bad} are not finite (NaN or infinity): mend or leave it out"
+            )
+
+    def residual(self, x: Tensor) -> Tensor:
+        """W (A x − y), real: images [..., B, C, H, W] → [..., B, n]."""
+        return self._flat(self.operator.forward(x) - self.measured)
+
+    def direction(self, dx: Tensor) -> Tensor:
+        """W A dx: what a change of the images [..., B, C, H, W] changes of the residuals, [..., B, n]."""
+        return self._flat(self.operator.forward(dx))
+
+    def _flat(self, r: Tensor) -> Tensor:
+        if self.weight is not None:
+            r = r * self.weight
+        r = r.flatten(-(self.measured.dim() - 1))
+        if r.is_complex():
+            r = torch.view_as_real(r).flatten(-2)
+        if self.whiten is not None:
+            r = (self.whiten @ r.unsqueeze(-1)).squeeze(-1)
+        return r
+
+    def total(self, residual: Tensor) -> Tensor:
+        """The misfit of residuals: [..., n] → [...]."""
+        return residual.square().sum(-1) if self.power == 2 else residual.abs().sum(-1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Images [..., B, C, H, W] → misfits [..., B]."""
+        return self.total(self.residual(x))
+
+    def of(self, chosen: slice) -> "Misfit":
+        """The misfit of some of the images; the operator must not be of one image each."""
+
+        def part(x: Tensor | None, shared: int) -> Tensor | None:
+            return x[chosen] if x is not None and x.dim() > shared else x
+
+        y, w = self.measured, part(self.weight, self.measured.dim() - 1)
+        operator = getattr(self.operator, "of", lambda _: self.operator)(chosen)
+        return Misfit(operator, y[chosen], w, part(self.whiten, 2), self.power)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is known of a latent beforehand: `norm`·‖z‖² + `realism`·log(1 − σ(D(G(z)))).
+
+    The first is Bora et al. 2017 (λ‖z‖²), the second Yeh et al. 2017, eq. 5: of the critic's logits
+    log(1 − σ(l)) = −softplus(l), low where the critic takes the image for real. `within` keeps every number
+    of z in ±within after each step, as both papers' codes do for uniform latents; `shell` keeps ‖z‖ below
+    √k + 2, where all but a fortieth of normal latents lie.
+
+    >>> Prior(norm=0.1)(torch.ones(1, 1, 10), torch.zeros(1, 1, 1, 2, 2))
+    tensor([[1.]])
+
+    Raises ValueError for a weight below 0, and for `realism` without a critic.
+    """
+
+    norm: float = 0.0
+    realism: float = 0.0
+    critic: Callable[[Tensor], Tensor] | None = None
+    within: float | None = None
+    shell: bool = False
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.norm < math.inf and 0 <= self.realism < math.inf):
+            raise ValueError(
+                f"a prior's weights must be at least 0, not norm={self.norm}, realism={self.realism}"
+            )
+        if self.realism and self.critic is None:
+            raise ValueError(
+                "the realism prior asks the critic, and this run has none: give it weight 0, or a run of a "
+                "recipe with a critic"
+            )
+
+    def __call__(self, z: Tensor, x: Tensor) -> Tensor:
+        """Latents [R, B, k] and their images [R, B, C, H, W] → [R, B]."""
+        total = self.norm * z.square().sum(-1)
+        if self.realism and self.critic is not None:
+            logits = self.critic(x.flatten(0, 1)).unflatten(0, z.shape[:2])
+            total = total - self.realism * F.softplus(logits)
+        return total
+
+    @torch.no_grad()
+    def keep(self, z: Tensor) -> Tensor:
+        """Latents [..., k] brought back to where the prior allows them."""
+        if self.within is not None:
+            z = z.clamp(-self.within, self.within)
+        if self.shell:
+            length, most = z.norm(dim=-1, keepdim=True), z.shape[-1] ** 0.5 + 2
+            z = z * (most / length.clamp_min(most))
+        return z
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The objective F(z) = misfit(G(z)) + prior(z), for each restart and image."""
+
+    decode: Decode
+    misfit: Misfit
+    prior: Prior
+
+    def images(self, z: Tensor) -> Tensor:
+        """[R, B, k] → [R, B, C, H, W]."""
+        x: Tensor = self.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        return x
+
+    def objective(self, z: Tensor) -> Tensor:
+        """F(z), [R, B]."""
+        x = self.images(z)
+        return self.misfit(x) + self.prior(z, x)
+
+    def graded(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """F(z) [R, B] and its gradient [R, B, k]; each row's depends on that row alone."""
+        with torch.enable_grad():
+            leaf = z.detach().requires_grad_()
+            value = self.objective(leaf)
+            (slope,) = torch.autograd.grad(value.sum(), leaf)
+        return value.detach(), slope
+
+    @torch.no_grad()
+    def linearised(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The residual [R, B, n] and its derivative by the latent [R, B, n, k], in forward mode."""
+        rows, k = z.flatten(0, 1), z.shape[-1]
+        x = self.images(z)
+        tangents = jacobian(self.decode, rows).unflatten(0, z.shape[:2]).movedim(-1, 0)
+        slopes = self.misfit.direction(tangents)  # the operator is linear: [k, R, B, n]
+        assert slopes.shape[0] == k
+        return self.misfit.residual(x), slopes.movedim(0, -1)
+
+
+def jacobian(decode: Decode, z: Tensor) -> Tensor:
+    """dG/dz of each row: z [N, k] → [N, C, H, W, k], forward mode (k tangents through one pass).
+
+    Nets that cannot be mapped over tangents at once, for they fix a memory format, have each latent
+    repeated k times instead.
+
+    >>> jacobian(lambda z: (2 * z)[:, :, None, None], torch.zeros(1, 2)).squeeze()
+    tensor([[2., 0.],
+            [0., 2.]])
+    """
+    from torch.func import jacfwd, jvp, vmap
+
+    k = z.shape[1]
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, on first use of forward mode
+        size = decode(z[:1]).numel()
+        rows = max(1, _AT_ONCE // (4 * size * k))
+        mapped = vmap(jacfwd(lambda one: decode(one[None])[0]))
+        try:
+            return torch.cat([mapped(part) for part in z.split(rows)])
+        except RuntimeError as error:
+            if "vmap" not in str(error):
+                raise
+
+        def repeated(part: Tensor) -> Tensor:
+            along = torch.eye(k, dtype=z.dtype, device=z.device).repeat(len(part), 1)
+            slopes = jvp(decode, (part.repeat_interleave(k, 0),), (along,))[1]
+            found: Tensor = slopes.unflatten(0, (len(part), k)).movedim(1, -1)
+            return found
+
+        return torch.cat([repeated(part) for part in z.split(rows)])
