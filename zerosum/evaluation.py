@@ -13,7 +13,7 @@ from zerosum.data import Dataset
 from zerosum.data.formats import DataError
 from zerosum.draws import Draws
 from zerosum.metrics.extractors import Extractor, extractor
-from zerosum.metrics.measures import MEASURES, Comparison, Value
+from zerosum.metrics.measures import MEASURES, WHOLE, Comparison, Value
 from zerosum.metrics.sides import Progress, Side
 from zerosum.names import look_up
 from zerosum.rundir import DataOptions
@@ -100,7 +100,8 @@ def evaluate(
         raise ValueError(f"--measures: name at least one of {', '.join(MEASURES)}")
     _alike(real, fake)
     chosen = extractor(judge) if isinstance(judge, str) else judge
-    sides = Comparison(real, fake, chosen, seed, train, held, cache, progress)
+    whole = not WHOLE.isdisjoint(measures)
+    sides = Comparison(real, fake, chosen, seed, train, held, cache, progress, whole)
     values: dict[str, Value] = {}
     for measure in taken:
         values.update(measure(sides))
@@ -127,7 +128,7 @@ def _warnings(sides: Comparison, measures: Sequence[str]) -> list[str]:
     least = min(sides.real.count, sides.fake.count)
     found = []
     if {"fd", "fd-infinity"} & set(measures):
-        size = sides.real_features.shape[1]
+        size = len(sides.real_moments.mean)
         if least < 2 * size:
             found.append(
                 f"{least:,} images for {size} features: the Fréchet distance is mostly bias; give at least "

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zerosum.metrics.frechet import Moments, frechet_distance, frechet_infinity
+from zerosum.metrics.frechet import (
+    BLOCKS,
+    STUDENT,
+    Moments,
+    dealt,
+    frechet_distance,
+    frechet_infinity,
+    frechet_jackknife,
+)
 
 
 def draws(count: int, size: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> Tensor:
@@ -73,6 +81,49 @@ def test_moments_do_not_depend_on_batches_or_order(cuts, seed):
     assert found.count == 100
     torch.testing.assert_close(found.mean, x.mean(0), rtol=1e-12, atol=0)
     torch.testing.assert_close(found.covariance, torch.cov(x.T), rtol=1e-8, atol=1e-10)
+
+
+def test_blocks_together_are_the_whole_and_do_not_depend_on_batches():
+    x = draws(101, 5, 7, shift=3.0)
+    blocks = dealt([x], 101, seed=2)
+    whole = Moments.merged(blocks)
+    torch.testing.assert_close(whole.covariance, torch.cov(x.double().T), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(whole.mean, x.double().mean(0), rtol=1e-12, atol=0)
+    for block, again in zip(blocks, dealt(x.split(9), 101, seed=2), strict=True):
+        assert block.count == again.count in (10, 11)
+        torch.testing.assert_close(block.mean, again.mean, rtol=1e-12, atol=0)
+    assert not torch.allclose(blocks[0].mean, dealt([x], 101, seed=3)[0].mean)
+    with pytest.raises(ValueError, match="102 samples were to come, and 101 did"):
+        dealt([x], 102)
+
+
+def test_leaving_a_block_out_is_leaving_its_samples_out():
+    real, fake = Moments.of(draws(300, 4, 1)), draws(50, 4, 2, 1.2, 0.3)
+    distance, error = frechet_jackknife(real, dealt([fake], 50))
+    block = torch.randperm(50, generator=torch.Generator().manual_seed(0)) % BLOCKS
+    without = [frechet_distance(real, Moments.of(fake[block != j])) for j in range(BLOCKS)]
+    exact = (BLOCKS - 1) ** 0.5 * float(np.std(without))
+    assert (distance, error) == (
+        pytest.approx(frechet_distance(real, Moments.of(fake))),
+        pytest.approx(exact, rel=1e-6),
+    )
+    assert frechet_jackknife(real, dealt([fake[:15]], 15))[1] is None
+
+
+def test_its_interval_holds_the_mean_over_draws_about_as_often_as_it_says():
+    """Of 120 draws 95 % should, give or take 2 %."""
+    real = Moments.of(draws(1000, 3, 1))
+
+    def fake(seed: int) -> Tensor:
+        return torch.randn(200, 3, generator=torch.Generator().manual_seed(seed)) * 1.2 + 0.5
+
+    mean = np.mean([frechet_distance(real, Moments.of(fake(1000 + seed))) for seed in range(600)])
+    held = 0
+    for seed in range(120):
+        distance, error = frechet_jackknife(real, dealt([fake(seed)], 200, seed))
+        assert error is not None
+        held += abs(distance - mean) <= STUDENT * error
+    assert 0.89 <= held / 120 < 1
 
 
 def test_infinity_takes_the_bias_of_small_samples_away():

@@ -1,8 +1,8 @@
 """The measures by name, each a function of two sides: values with their intervals.
 
-An interval holds 95 %. Where it comes from resampling the fakes, it tells how far another draw of as many
-fakes would lie; the reals stay. The reals' own number has a part in the bias of `fd`, which the card's
-counts let others repeat.
+An interval holds 95 %. Where it comes from resampling the fakes, or from leaving a tenth of them out in
+turn, it holds the mean over draws of as many fakes; the reals stay. The reals' own number has a part in
+the bias of `fd`, which the card's counts let others repeat.
 """
 
 import math
@@ -16,17 +16,18 @@ import torch
 from torch import Tensor
 
 from zerosum.metrics.extractors import Extractor, rounded
-from zerosum.metrics.frechet import Moments, frechet_distance, frechet_infinity
+from zerosum.metrics.frechet import STUDENT, Moments, dealt, frechet_infinity, frechet_jackknife
 from zerosum.metrics.inception_score import inception_score
 from zerosum.metrics.kid import kid, kid_subsets
 from zerosum.metrics.originality import originality
 from zerosum.metrics.prdc import prdc
 from zerosum.metrics.quality import ms_ssim
-from zerosum.metrics.sides import Progress, Side, features_of
+from zerosum.metrics.sides import Progress, Side, features_of, moments_of, stream_of
 from zerosum.transport import sliced_wasserstein
 
-__all__ = ["MEASURES", "Comparison", "Value"]
+__all__ = ["MEASURES", "WHOLE", "Comparison", "Value"]
 
+WHOLE = frozenset({"fd-infinity", "kid", "prdc"})  # what needs the features of a whole side at once
 _RESAMPLES = 20
 
 
@@ -38,15 +39,16 @@ class Value(NamedTuple):
     high: float | None = None
 
 
-def _about(value: float, deviation: float) -> Value:
-    return Value(value, value - 1.96 * deviation, value + 1.96 * deviation)
+def _about(value: float, deviation: float, times: float = 1.96) -> Value:
+    return Value(value, value - times * deviation, value + times * deviation)
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Real and fake images and what judges them: features are computed once, when first asked for.
 
-    Memorisation needs two more sides: all training images, and held-out ones.
+    Memorisation needs two more sides: all training images, and held-out ones. Where features need not be
+    held `whole`, moments are taken as they come, in memory that does not grow with the counts.
     """
 
     real: Side
@@ -57,6 +59,7 @@ class Comparison:
     held: Side | None = None
     cache: Path | None = None
     progress: Progress | None = None
+    whole: bool = True
 
     def _features(self, side: Side, *, logits: bool = False) -> Tensor:
         return features_of(side, self.extractor, logits=logits, cache=self.cache, progress=self.progress)
@@ -79,7 +82,15 @@ class Comparison:
     @cached_property
     def real_moments(self) -> Moments:
         """Of the real features."""
-        return Moments.of(self.real_features)
+        if self.whole:
+            return Moments.of(self.real_features)
+        return moments_of(self.real, self.extractor, cache=self.cache, progress=self.progress)
+
+    @cached_property
+    def fake_blocks(self) -> tuple[Moments, ...]:
+        """Of the fake features, dealt to blocks."""
+        stream = stream_of(self.fake, self.extractor, progress=self.progress)
+        return dealt([self.fake_features] if self.whole else stream, self.fake.count, self.seed)
 
     def draw(self) -> torch.Generator:
         """A stream of random numbers that depends on the seed alone."""
@@ -95,11 +106,8 @@ class Comparison:
 
 
 def _fd(sides: Comparison) -> dict[str, Value]:
-    def distance(fakes: Tensor) -> float:
-        return frechet_distance(sides.real_moments, Moments.of(fakes))
-
-    deviation = sides.resampled(distance, sides.fake_features)
-    return {"fd": _about(distance(sides.fake_features), deviation)}
+    distance, error = frechet_jackknife(sides.real_moments, sides.fake_blocks)
+    return {"fd": Value(distance) if error is None else _about(distance, error, STUDENT)}
 
 
 def _fd_infinity(sides: Comparison) -> dict[str, Value]:

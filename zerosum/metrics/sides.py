@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -14,10 +15,12 @@ from torch import Tensor
 from zerosum.data.cache import cache_folder, replacing
 from zerosum.data.formats import Dataset
 from zerosum.metrics.extractors import Extractor
+from zerosum.metrics.frechet import Moments
 
-__all__ = ["Progress", "Side", "features_of", "of_dataset", "of_images"]
+__all__ = ["Progress", "Side", "features_of", "moments_of", "of_dataset", "of_images", "stream_of"]
 
 AT_ONCE = 256
+CHUNK = 8 * AT_ONCE  # features given at once by a stream
 Progress = Callable[[str, int, int], None]
 
 
@@ -87,6 +90,21 @@ def of_images(name: str, images: Tensor, labels: Tensor | None = None) -> Side:
     return Side(name, len(images), lambda start, stop: images[start:stop], {"images": name}, key, labels)
 
 
+def stream_of(
+    side: Side, extractor: Extractor, *, logits: bool = False, progress: Progress | None = None
+) -> Iterator[Tensor]:
+    """The side's features [n, D], or logits [n, K], some at a time: no more is held than is asked for."""
+    take = extractor.logits if logits else extractor.features
+    for begin in range(0, side.count, CHUNK):
+        parts = []
+        for start in range(begin, min(begin + CHUNK, side.count), AT_ONCE):
+            stop = min(start + AT_ONCE, side.count)
+            parts.append(take(side.images(start, stop)))
+            if progress:
+                progress(f"features of {side.name}", stop, side.count)
+        yield torch.cat(parts)
+
+
 def features_of(
     side: Side,
     extractor: Extractor,
@@ -99,26 +117,45 @@ def features_of(
 
     What is kept is found again by the images' content, the extractor with its weights, and its size.
     """
-    take = extractor.logits if logits else extractor.features
-    path = None
-    if side.key is not None:
-        text = json.dumps([side.key, side.count, extractor.card(), logits], sort_keys=True)
-        path = cache_folder(cache) / "features" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy"
-        if path.is_file():
-            try:
-                kept = torch.from_numpy(np.load(path, allow_pickle=False))
-                if len(kept) == side.count:
-                    return kept
-            except (OSError, ValueError):  # damaged: made anew below
-                pass
-    parts = []
-    for start in range(0, side.count, AT_ONCE):
-        stop = min(start + AT_ONCE, side.count)
-        parts.append(take(side.images(start, stop)))
-        if progress:
-            progress(f"features of {side.name}", stop, side.count)
-    found = torch.cat(parts)
+    path = _place(side, extractor, logits, cache)
+    if path is not None and path.is_file():
+        try:
+            kept = torch.from_numpy(np.load(path, allow_pickle=False))
+            if len(kept) == side.count:
+                return kept
+        except (OSError, EOFError, ValueError):  # damaged: made anew below
+            pass
+    found = torch.cat(list(stream_of(side, extractor, logits=logits, progress=progress)))
     if path is not None:
         with suppress(OSError), replacing(path) as stream:  # a cache that cannot be written is no error
             np.save(stream, found.numpy(), allow_pickle=False)
     return found
+
+
+def moments_of(
+    side: Side, extractor: Extractor, *, cache: Path | None = None, progress: Progress | None = None
+) -> Moments:
+    """The moments of the side's features, which are never held whole; kept as `features_of` keeps those."""
+    path = _place(side, extractor, "moments", cache)
+    if path is not None and path.is_file():
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+                moments = Moments.of_arrays(kept)
+            if moments.count == side.count:
+                return moments
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile):  # damaged: made anew below
+            pass
+    moments = Moments.over(stream_of(side, extractor, progress=progress))
+    if path is not None:
+        with suppress(OSError), replacing(path) as stream:
+            np.savez(stream, allow_pickle=False, **moments.arrays())
+    return moments
+
+
+def _place(side: Side, extractor: Extractor, what: bool | str, cache: Path | None) -> Path | None:
+    """Where what was computed of a side is kept; None where the side has no key."""
+    if side.key is None:
+        return None
+    text = json.dumps([side.key, side.count, extractor.card(), what], sort_keys=True)
+    name = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return cache_folder(cache) / "features" / f"{name}{'.npz' if what == 'moments' else '.npy'}"
