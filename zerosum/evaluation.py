@@ -19,7 +19,7 @@ from zerosum.names import look_up
 from zerosum.rundir import DataOptions
 from zerosum.trained import Trained, generate, in_turn
 
-__all__ = ["Opener", "evaluate", "for_people", "held_out", "of_run", "reals_of"]
+__all__ = ["Opener", "card_line", "evaluate", "for_people", "held_out", "of_run", "reals_of"]
 
 Opener = Callable[[DataOptions], Dataset]
 
@@ -59,9 +59,10 @@ def held_out(trained: Trained, opener: Opener) -> Dataset | None:
         if split == options.split:
             continue
         try:
-            return opener(replace(options, split=split))
+            found = opener(replace(options, split=split))
         except DataError:
             continue
+        return replace(found, name=f"{found.name}:{split}")
     return None
 
 
@@ -156,7 +157,6 @@ def for_people(found: Mapping[str, Any]) -> str:
     fd                              12.5  (12 to 13)
     9 real, 8 fake; lenet on 32x32, weights ab
     """
-    card = found["card"]
     lines = []
     for name, value in found.items():
         if name in ("intervals", "warnings", "card"):
@@ -164,9 +164,18 @@ def for_people(found: Mapping[str, Any]) -> str:
         low, high = found["intervals"].get(name, (None, None))
         interval = "" if low is None else f"  ({low:.4g} to {high:.4g})"
         lines.append(f"{name:<28}{value:>8.4g}{interval}")
-    weights = str(card["weights"])[:12]
-    lines.append(
-        f"{card['real']['count']:,} real, {card['fake']['count']:,} fake; {card['extractor']} on "
-        f"{card['side']}x{card['side']}, weights {weights}"
-    )
+    lines.append(card_line(found["card"]))
     return "\n".join([*lines, *(f"beware: {warning}" for warning in found["warnings"])])
+
+
+def card_line(card: Mapping[str, Any]) -> str:
+    """A card in one line: how many of each, and what judged them.
+
+    >>> card_line({"real": {"count": 2000}, "fake": {"count": 9}, "extractor": "lenet", "side": 32,
+    ...     "weights": "none"})
+    '2,000 real, 9 fake; lenet on 32x32, weights none'
+    """
+    return (
+        f"{card['real']['count']:,} real, {card['fake']['count']:,} fake; {card['extractor']} on "
+        f"{card['side']}x{card['side']}, weights {str(card['weights'])[:12]}"
+    )
