@@ -17,11 +17,12 @@ TIMEOUT = 30.0  # seconds without a byte
 
 @dataclass(frozen=True)
 class Remote:
-    """A published file: its name, where it lies (the first that answers is taken), and its MD5."""
+    """A published file: its name, where it lies (the first that answers is taken), and its MD5 or SHA-256."""
 
     name: str
     urls: Sequence[str]
-    md5: str
+    md5: str = ""
+    sha256: str = ""
 
 
 def download(remote: Remote, folder: Path, progress: Progress | None = None) -> Path:
@@ -47,7 +48,10 @@ def download(remote: Remote, folder: Path, progress: Progress | None = None) -> 
 
 
 def _fetch(url: str, remote: Remote, target: Path, progress: Progress | None) -> None:
-    digest = hashlib.md5(usedforsecurity=False)
+    if bool(remote.md5) == bool(remote.sha256):
+        raise ValueError("a published file has an MD5 or a SHA-256")
+    kind, published = ("SHA-256", remote.sha256) if remote.sha256 else ("MD5", remote.md5)
+    digest = hashlib.sha256() if remote.sha256 else hashlib.md5(usedforsecurity=False)
     with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, replacing(target) as stream:
         total = int(answer.headers.get("Content-Length") or 0)
         done = 0
@@ -59,5 +63,5 @@ def _fetch(url: str, remote: Remote, target: Path, progress: Progress | None) ->
                 progress(f"downloading {remote.name}", done, max(total, done))
         if done < total:
             raise ValueError(f"the connection ended after {done:,} of {total:,} bytes")
-        if digest.hexdigest() != remote.md5:
-            raise ValueError(f"MD5 {digest.hexdigest()}, where {remote.md5} is published")
+        if digest.hexdigest() != published.lower():
+            raise ValueError(f"{kind} {digest.hexdigest()}, where {published} is published")

@@ -5,23 +5,22 @@ as a file would hold it, and brought to the extractor's own size by antialiased 
 part of what it tells in `about`, for two figures compare only where these are the same.
 """
 
-import hashlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load
 from torch import Tensor
 
 from zerosum.metrics.backbones import ALEXNET, VGG16, LeNet, SqueezeNet, Taps
+from zerosum.metrics.lpips import LPIPS
+from zerosum.metrics.weights import fitted
 from zerosum.names import build_part
 
 __all__ = ["EXTRACTORS", "Extractor", "extractor", "rounded"]
 
 _AT_ONCE = 64
+_LPIPS_SIDE = 64
 Net = Callable[[Tensor], Tensor]
 
 
@@ -38,8 +37,10 @@ def rounded(images: Tensor) -> Tensor:
 class Extractor:
     """Features of images, and logits where the net is a classifier.
 
-    `side`: images are brought to side × side. `channels`: grey images are repeated to three, others refused.
-    `about` holds what a card must say beside: the net, the SHA-256 of its weights, which features.
+    `side`: images are brought to side × side; None leaves them as they are. `channels`: grey images are
+    repeated to three, others refused. `classes` names those that the classifier tells, where they have
+    names. `perceptual` compares images by LPIPS. `about` holds what a card must say beside: the SHA-256 of
+    the net's weights, which features. One of `points` takes points [B, D] in place of images.
 
     >>> pixels = extractor("pixels:side=4")
     >>> pixels.features(torch.zeros(2, 3, 32, 32)).shape
@@ -47,11 +48,14 @@ class Extractor:
     """
 
     name: str
-    side: int
+    side: int | None
     net: Net
     classifier: Net | None = None
     channels: int | None = None
-    about: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, str | int] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    perceptual: Callable[[Tensor, Tensor], Tensor] | None = None
+    points: bool = False
 
     def features(self, images: Tensor) -> Tensor:
         """Images [B, C, H, W] in [−1, 1] → features [B, D] float32."""
@@ -60,16 +64,41 @@ class Extractor:
     def logits(self, images: Tensor) -> Tensor:
         """Images [B, C, H, W] in [−1, 1] → class logits [B, K]. Raises ValueError where it has none."""
         if self.classifier is None:
-            able = "squeezenet, lenet"
+            able = "--extractor squeezenet or lenet"
             raise ValueError(f"extractor {self.name} tells no classes: choose one that does, {able}")
         return self._in_parts(self.classifier, images)
 
+    @torch.inference_mode()
+    def distance(self, real: Tensor, fake: Tensor) -> Tensor:
+        """LPIPS of pairs of images [B, C, H, W] in [−1, 1], not rounded: [B].
+
+        At their own size; where a side is under 64 pixels they are enlarged until it is 64. Raises
+        ValueError for an extractor without LPIPS, and for images of another number of channels.
+        """
+        if self.perceptual is None:
+            raise ValueError(
+                f"extractor {self.name} has no LPIPS: choose --extractor alexnet or vgg16, with weights that "
+                "hold its heads lin0 … lin4"
+            )
+        self._refuse(real)
+        factor = max(1.0, _LPIPS_SIDE / min(real.shape[2:]))
+        size = [round(factor * side) for side in real.shape[2:]]
+        each = max(1, _AT_ONCE * _LPIPS_SIDE**2 // (size[0] * size[1]))
+        parts = []
+        for pair in zip(real.float().split(each), fake.float().split(each), strict=True):
+            one, other = (
+                F.interpolate(x, size, mode="bilinear", antialias=True) if factor > 1 else x for x in pair
+            )
+            parts.append(self.perceptual(one, other).float())
+        return torch.cat(parts)
+
     def card(self) -> dict[str, str | int]:
         """What it is and what is done before it, for the card of a measure."""
+        if self.points:
+            return {"extractor": self.name, **self.about}
         return {
             "extractor": self.name,
-            "side": self.side,
-            "resize": "bilinear, antialiased",
+            **({"side": self.side, "resize": "bilinear, antialiased"} if self.side else {}),
             "rounding": "8 bits",
             **self.about,
         }
@@ -79,56 +108,45 @@ class Extractor:
         return torch.cat([net(self._prepared(part)).float() for part in images.split(_AT_ONCE)])
 
     def _prepared(self, images: Tensor) -> Tensor:
-        if images.dim() != 4:
-            raise ValueError(f"extractor {self.name} judges images [B, C, H, W], not {list(images.shape)}")
+        self._refuse(images)
+        if self.points:
+            return images.float()
+        images = rounded(images.float())
+        if self.channels == 3 and images.shape[1] == 1:
+            images = images.expand(-1, 3, -1, -1)
+        if self.side and images.shape[2:] != (self.side, self.side):
+            images = F.interpolate(images, (self.side, self.side), mode="bilinear", antialias=True)
+        return images
+
+    def _refuse(self, images: Tensor) -> None:
+        """Raise ValueError for what it cannot judge."""
+        if images.dim() != (2 if self.points else 4):
+            judged = "points [B, D]" if self.points else "images [B, C, H, W]"
+            raise ValueError(f"extractor {self.name} judges {judged}, not {list(images.shape)}")
         if not bool(torch.isfinite(images).all()):
             raise ValueError("some pixels are not finite (NaN or infinity)")
         found = images.shape[1]
-        images = rounded(images.float())
-        if self.channels == 3 and found == 1:
-            images = images.expand(-1, 3, -1, -1)
-        elif self.channels not in (None, found):
+        if self.channels not in (None, found) and (self.channels, found) != (3, 1):
             raise ValueError(
                 f"extractor {self.name} judges images of {self.channels} channels, and these have {found}: "
                 "give --channels as it needs them, or choose another extractor"
             )
-        if images.shape[2:] != (self.side, self.side):
-            images = F.interpolate(images, (self.side, self.side), mode="bilinear", antialias=True)
-        return images
 
 
-def _weights(given: str | None, name: str) -> tuple[dict[str, Tensor], str]:
-    """Tensors and their file's SHA-256: of the path given, or of `name` in the folder ZEROSUM_DATA names."""
-    folder = os.environ.get("ZEROSUM_DATA", "")
-    path = Path(given).expanduser() if given else Path(folder).expanduser() / name
-    if not path.is_file():
-        where = f"{path}: no such file" if given or folder else "ZEROSUM_DATA is not set"
-        raise ValueError(
-            f"weights {name}: {where}; put it into the folder that ZEROSUM_DATA names, or give weights=PATH "
-            "with the extractor. The extractors pixels and random need none"
-        )
-    content = path.read_bytes()
-    try:
-        tensors = load(content)
-    except Exception as error:
-        raise ValueError(f"{path}: not a safetensors file that can be read ({error})") from error
-    return tensors, hashlib.sha256(content).hexdigest()
+def _last_tap(name: str, file: str, weights: str | None, sha256: str | None, side: int) -> Extractor:
+    def make(tensors: Mapping[str, Tensor]) -> torch.nn.Module:
+        taps = Taps(VGG16 if name == "vgg16" else ALEXNET, tensors)
+        return LPIPS(tensors, taps) if "lin0.weight" in tensors else taps
 
-
-def _fitted(
-    path: str | None, name: str, make: Callable[[Mapping[str, Tensor]], torch.nn.Module]
-) -> tuple[torch.nn.Module, str]:
-    tensors, digest = _weights(path, name)
-    try:
-        return make(tensors).eval().requires_grad_(False), digest
-    except RuntimeError as error:
-        raise ValueError(f"weights {path or name} are not this net's: {error}") from error
-
-
-def _last_tap(name: str, file: str, weights: str | None, side: int) -> Extractor:
-    net, digest = _fitted(weights, file, lambda t: Taps(VGG16 if name == "vgg16" else ALEXNET, t))
+    net, digest = fitted(weights, file, make, sha256)
+    taps, perceptual = (net.taps, net) if isinstance(net, LPIPS) else (net, None)
     about = {"weights": digest, "features": "last convolution, a mean over places"}
-    return Extractor(name, _side(side, 32), lambda x: net(x)[-1].mean((2, 3)), channels=3, about=about)
+
+    def features(images: Tensor) -> Tensor:
+        last: Tensor = taps(images)[-1].mean((2, 3))
+        return last
+
+    return Extractor(name, _side(side, 32), features, channels=3, about=about, perceptual=perceptual)
 
 
 def _side(side: int, least: int = 1) -> int:
@@ -137,30 +155,38 @@ def _side(side: int, least: int = 1) -> int:
     return side
 
 
-def vgg16(side: int = 64, weights: str | None = None) -> Extractor:
-    """VGG16's last convolution, 512 features (Simonyan & Zisserman 2015)."""
-    return _last_tap("vgg16", "lpips_vgg16_fp16.safetensors", weights, side)
+def vgg16(side: int = 64, weights: str | None = None, sha256: str | None = None) -> Extractor:
+    """VGG16's last convolution, 512 features, and LPIPS (Simonyan & Zisserman 2015; Zhang et al. 2018)."""
+    return _last_tap("vgg16", "lpips_vgg16_fp16.safetensors", weights, sha256, side)
 
 
-def alexnet(side: int = 64, weights: str | None = None) -> Extractor:
-    """AlexNet's last convolution, 256 features (Krizhevsky 2014)."""
-    return _last_tap("alexnet", "lpips_alexnet_fp16.safetensors", weights, side)
+def alexnet(side: int = 64, weights: str | None = None, sha256: str | None = None) -> Extractor:
+    """AlexNet's last convolution, 256 features, and LPIPS (Krizhevsky 2014; Zhang et al. 2018)."""
+    return _last_tap("alexnet", "lpips_alexnet_fp16.safetensors", weights, sha256, side)
 
 
-def squeezenet(side: int = 227, weights: str | None = None) -> Extractor:
+def squeezenet(side: int = 227, weights: str | None = None, sha256: str | None = None) -> Extractor:
     """SqueezeNet v1.1: 512 features, and ImageNet's 1,000 classes (Iandola et al. 2016)."""
-    net, digest = _fitted(weights, "squeezenet1_1_caffe_fp16.safetensors", SqueezeNet)
-    assert isinstance(net, SqueezeNet)
+    net, digest = fitted(weights, "squeezenet1_1_caffe_fp16.safetensors", SqueezeNet, sha256)
     about = {"weights": digest, "features": "last fire module, a mean over places"}
     return Extractor("squeezenet", _side(side, 32), net.features, net, channels=3, about=about)
 
 
-def lenet(weights: str | None = None) -> Extractor:
+def lenet(weights: str | None = None, sha256: str | None = None) -> Extractor:
     """LeNet-5 trained on MNIST: 84 features and ten digits."""
-    net, digest = _fitted(weights, "mnist_lenet5.safetensors", LeNet)
-    assert isinstance(net, LeNet)
+    net, digest = fitted(weights, "mnist_lenet5.safetensors", LeNet, sha256)
     about = {"weights": digest, "features": "last hidden layer"}
-    return Extractor("lenet", 32, net.features, net, channels=1, about=about)
+    classes = tuple(map(str, range(10)))
+    return Extractor("lenet", 32, net.features, net, channels=1, about=about, classes=classes)
+
+
+def coordinates() -> Extractor:
+    """Points as they are: for generators of points, whose coordinates are all there is to judge.
+
+    >>> coordinates().features(torch.zeros(5, 2)).shape
+    torch.Size([5, 2])
+    """
+    return Extractor("coordinates", None, lambda x: x, about={"weights": "none"}, points=True)
 
 
 def pixels(side: int = 16) -> Extractor:
@@ -190,6 +216,7 @@ EXTRACTORS: Mapping[str, Callable[..., Extractor]] = {
     "lenet": lenet,
     "pixels": pixels,
     "random": random,
+    "coordinates": coordinates,
 }
 
 
