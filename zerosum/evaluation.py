@@ -12,8 +12,9 @@ import zerosum
 from zerosum.data import Dataset
 from zerosum.data.formats import DataError
 from zerosum.draws import Draws
-from zerosum.metrics.extractors import Extractor, extractor
-from zerosum.metrics.measures import MEASURES, WHOLE, Comparison, Value
+from zerosum.metrics.comparison import Comparison, Value
+from zerosum.metrics.extractors import Extractor
+from zerosum.metrics.measures import MEASURES, WHOLE
 from zerosum.metrics.sides import Progress, Side
 from zerosum.names import look_up
 from zerosum.rundir import DataOptions
@@ -100,9 +101,8 @@ def evaluate(
     if not taken:
         raise ValueError(f"--measures: name at least one of {', '.join(MEASURES)}")
     _alike(real, fake)
-    chosen = extractor(judge) if isinstance(judge, str) else judge
     whole = not WHOLE.isdisjoint(measures)
-    sides = Comparison(real, fake, chosen, seed, train, held, cache, progress, whole)
+    sides = Comparison(real, fake, judge, seed, train, held, cache, progress, whole)
     values: dict[str, Value] = {}
     for measure in taken:
         values.update(measure(sides))
@@ -110,7 +110,8 @@ def evaluate(
         "real": {"count": real.count, **real.card},
         "fake": {"count": fake.count, **fake.card},
         **({"held out": {"count": held.count, **held.card}} if held else {}),
-        **chosen.card(),
+        **(sides.extractor.card() if sides.judged else {}),
+        **({"taken": sides.said} if sides.said else {}),
         "dtype": "float32, statistics float64",
         "seed": seed,
         "intervals": "95 %",
@@ -127,7 +128,7 @@ def evaluate(
 
 def _warnings(sides: Comparison, measures: Sequence[str]) -> list[str]:
     least = min(sides.real.count, sides.fake.count)
-    found = []
+    found = [*sides.warned]
     if {"fd", "fd-infinity"} & set(measures):
         size = len(sides.real_moments.mean)
         if least < 2 * size:
@@ -144,7 +145,7 @@ def _warnings(sides: Comparison, measures: Sequence[str]) -> list[str]:
             f"{sides.real.count:,} real and {sides.fake.count:,} fake images: precision and recall lean to "
             "the side with more; give as many of each"
         )
-    if sides.extractor.card()["weights"] == "none" or sides.extractor.name == "random":
+    if sides.judged and sides.extractor.name in ("pixels", "random"):
         found.append(f"{sides.extractor.name} is no trained net: it compares pixels, not what is seen")
     return found
 
@@ -175,7 +176,8 @@ def card_line(card: Mapping[str, Any]) -> str:
     ...     "weights": "none"})
     '2,000 real, 9 fake; lenet on 32x32, weights none'
     """
-    return (
-        f"{card['real']['count']:,} real, {card['fake']['count']:,} fake; {card['extractor']} on "
-        f"{card['side']}x{card['side']}, weights {str(card['weights'])[:12]}"
-    )
+    counts = f"{card['real']['count']:,} real, {card['fake']['count']:,} fake"
+    if "extractor" not in card:
+        return counts
+    side = f" on {card['side']}x{card['side']}" if "side" in card else ""
+    return f"{counts}; {card['extractor']}{side}, weights {str(card['weights'])[:12]}"
