@@ -23,11 +23,12 @@ LAYERS = (
     },
     {"nets", "data"},
     {"games"},
-    {"training", "inverse", "metrics", "latent"},
+    {"training", "inverse", "metrics", "latent", "sefa"},
     {"recipes", "lab"},
     {
         *("rundata", "rundir", "recorder", "runs", "trained", "checking", "interruption", "export", "folder"),
-        "evaluation",
+        *("evaluation", "reconstruction"),
+        "exemplars",
     },
     {
         "report",
@@ -39,9 +40,11 @@ LAYERS = (
         "cli_compare",
         "cli_evaluate",
         "cli_lab",
+        "cli_latent",
         "cli_use",
         "compare",
         "demo",
+        "following",
         "__main__",
     },
 )

@@ -57,6 +57,21 @@ class Found:
             torch.cat([part.chosen for part in parts]),
         )
 
+    @staticmethod
+    def best(parts: Sequence["Found"]) -> "Found":
+        """For each image the best of several searches, whose restarts are put behind each other."""
+        offsets = [sum(len(part.misfits) for part in parts[:i]) for i in range(len(parts))]
+        least = torch.stack([part.misfit for part in parts]).argmin(0)
+        image = torch.arange(len(least))
+        return Found(
+            torch.stack([part.latent for part in parts])[least, image],
+            torch.stack([part.image for part in parts])[least, image],
+            torch.stack([part.misfit for part in parts])[least, image],
+            torch.cat([part.latents for part in parts]),
+            torch.cat([part.misfits for part in parts]),
+            torch.stack([p.chosen + o for p, o in zip(parts, offsets, strict=True)])[least, image],
+        )
+
 
 def random_starts(latent: Latent, restarts: int, images: int, seed: int = 0, first: int = 0) -> Tensor:
     """Latents [restarts, images, k] by their law; image `first + i` has its own, whoever is beside it.
