@@ -9,10 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Chart", "Curve", "charts"]
+from zerosum.evaluation import card_line
+from zerosum.metrics_log import Measured
+
+__all__ = ["Chart", "Curve", "charts", "measure_charts"]
 
 COLOURS = ("#2f8fd6", "#e07b39", "#3fa66b", "#b667c9", "#c9a227", "#d65a6f", "#4fb3b3", "#8c8c8c")
 MAX_POINTS = 400
+MAX_MEASURES = 40
 
 GREY = "#868686"
 
@@ -58,6 +62,27 @@ def charts(lines: Sequence[Line]) -> list[Chart]:
     return [_chart(group, title, names, lines) for (group, title), names in drawn]
 
 
+def measure_charts(measured: Sequence[Measured]) -> list[Chart]:
+    """A panel a value that was measured while training, its 95 % interval as a band, its card as the note.
+
+    >>> card = {"real": {"count": 9}, "fake": {"count": 9}, "extractor": "lenet", "side": 32, "weights": "a"}
+    >>> lines = [Measured(images, {"fd": 9.0}, {"fd": (8.0, 10.0)}, [], card) for images in (100, 200)]
+    >>> [(panel.title, panel.note) for panel in measure_charts(lines)]
+    [('fd', '9 real, 9 fake; lenet on 32x32, weights a; the band is the 95 % interval')]
+    """
+    panels = []
+    for name in list(dict.fromkeys(name for line in measured for name in line.values))[:MAX_MEASURES]:
+        there = [line for line in measured if name in line.values]
+        x, y = _series(name, [{"images": float(line.images), **line.values} for line in there])
+        ends = np.array([line.intervals.get(name, (math.nan, math.nan)) for line in there]).clip(-1e30, 1e30)
+        band = ends if len(ends) == len(x) and np.isfinite(ends).any() else None
+        curve = Curve(name, COLOURS[0], False, there[-1].values[name])
+        svg = _draw([(x, y)], [curve], equilibrium=False, logarithmic=False, band=band)
+        note = card_line(there[-1].card) + ("" if band is None else "; the band is the 95 % interval")
+        panels.append(Chart("measures", name, note, [curve], svg))
+    return panels
+
+
 def _panel(name: str) -> tuple[str, str]:
     """The group and title of the panel that a quantity belongs to."""
     player, slash, term = name.rpartition("/")
@@ -67,6 +92,10 @@ def _panel(name: str) -> tuple[str, str]:
         return "other", "Learning rate"
     if not slash:
         return "other", "Other measures"
+    if player == "score":
+        return "other", "Distance from real samples"
+    if player == "samples":
+        return "other", "Samples beside real ones"
     if term in ("real", "fake"):
         return "readings", "D on real and fake"
     if term == "gradient":
@@ -121,7 +150,12 @@ def _smooth(y: Array) -> Array:
 
 
 def _draw(
-    series: Sequence[tuple[Array, Array]], curves: Sequence[Curve], *, equilibrium: bool, logarithmic: bool
+    series: Sequence[tuple[Array, Array]],
+    curves: Sequence[Curve],
+    *,
+    equilibrium: bool,
+    logarithmic: bool,
+    band: Array | None = None,
 ) -> str:
     import matplotlib
     from matplotlib.figure import Figure
@@ -137,6 +171,8 @@ def _draw(
             axes.plot(x, y, color=curve.colour, linewidth=0.8, alpha=0.3)
             y = _smooth(y)
         axes.plot(x, y, color=curve.colour, linewidth=1.6, linestyle=style, marker=marker, markersize=3)
+        if band is not None:
+            axes.fill_between(x, band[:, 0], band[:, 1], color=curve.colour, alpha=0.2, linewidth=0)
     if equilibrium:
         axes.axhline(0.5, color=GREY, linewidth=0.9, linestyle=":")
         axes.set_ylim(-0.02, 1.02)

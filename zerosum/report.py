@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
@@ -20,12 +20,12 @@ from typing import Any, NamedTuple, get_args, get_origin
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
-from zerosum.charts import charts
+from zerosum.charts import charts, measure_charts
 from zerosum.data.pictures import ROWS
 from zerosum.frames import frames, number
-from zerosum.metrics_log import Metrics, read_metrics
+from zerosum.metrics_log import Metrics, read_measures, read_metrics
 
-__all__ = ["command_line", "write_report"]
+__all__ = ["Told", "command_line", "watched", "write_report"]
 
 MAX_RECIPE_BYTES = 2**20
 MAX_EVENTS = 100
@@ -40,7 +40,7 @@ def write_report(run: Path) -> Path:
     written beside its place and moved there whole, so a reader never meets half of one.
 
     Raises FileNotFoundError where `run` is no run directory, and ValueError, naming the file, where
-    recipe.json or metrics.jsonl is not what `zerosum train` writes.
+    recipe.json, metrics.jsonl or measures.jsonl is not what zerosum writes.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as run:
@@ -59,11 +59,12 @@ def write_report(run: Path) -> Path:
         command=command_line(recipe),
         summary=_summary(recipe, metrics),
         metrics=metrics,
-        events=metrics.events[-MAX_EVENTS:],
+        events=_plain(metrics)[-MAX_EVENTS:],
+        watched=watched(metrics.events)[-MAX_EVENTS:],
         frames=shown,
         left_out=left_out,
         rows=_rows_of_grid(recipe["data"]),
-        charts=charts(metrics.lines),
+        charts=[*measure_charts(read_measures(run)), *charts(metrics.lines)],
         checkpoints=sorted(path.name for path in (run / "checkpoints").glob("*.safetensors")),
     )
     path = run / "report.html"
@@ -187,6 +188,42 @@ def _depth(value: Any) -> int:
     return depth
 
 
+class Told(NamedTuple):
+    """A diagnosis of the watch: from how many images to how many it held ("" if it still does), and why."""
+
+    diagnosis: str
+    begin: str
+    end: str
+    evidence: str
+    remedies: str
+
+
+def watched(events: Sequence[Mapping[str, str]]) -> list[Told]:
+    """What the watch told during a run, each diagnosis with its end, in the order of their beginnings.
+
+    >>> begins = {"event": "watch", "images": "640", "diagnosis": "oscillation", "state": "begins"}
+    >>> watched([begins, {**begins, "images": "960", "state": "ends"}])[0][:3]
+    ('oscillation', '640', '960')
+    """
+    found: list[Told] = []
+    for event in events:
+        if event["event"] != "watch":
+            continue
+        images, name = event.get("images", ""), event.get("diagnosis", "")
+        if event.get("state") == "ends":
+            for place, told in enumerate(found):
+                if told.diagnosis == name and not told.end:
+                    found[place] = told._replace(end=images)
+        else:
+            found.append(Told(name, images, "", event.get("evidence", ""), event.get("remedies", "")))
+    return found
+
+
+def _plain(metrics: Metrics) -> list[dict[str, str]]:
+    """The events but for the watch's, which tell nothing of whether a run is running."""
+    return [event for event in metrics.events if event["event"] != "watch"]
+
+
 class _Summary(NamedTuple):
     images: float
     target: float | None
@@ -206,7 +243,7 @@ _STATES = {
 def _summary(recipe: Mapping[str, Any], metrics: Metrics) -> _Summary:
     last = metrics.lines[-1] if metrics.lines else {}
     rates = [line["rate"] for line in metrics.lines if math.isfinite(line.get("rate", math.nan))]
-    event = metrics.events[-1] if metrics.events else {}
+    event = (_plain(metrics) or [{}])[-1]
     told = float(event["images"]) if re.fullmatch(r"\d{1,15}", event.get("images", "")) else 0.0
     return _Summary(
         images=max(last.get("images", 0.0), told),

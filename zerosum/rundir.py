@@ -30,6 +30,7 @@ __all__ = [
     "find_checkpoint",
     "read_json",
     "record_of",
+    "second_name",
 ]
 
 _MOST_JSON = 2**20
@@ -148,6 +149,7 @@ class RunDirectory:
         self.samples = self.path / "samples"
         self.best = self.checkpoints / "best.safetensors"
         self.metrics = self.path / "metrics.jsonl"
+        self.measures = self.path / "measures.jsonl"
         self.recipe = self.path / "recipe.json"
 
     def refuse_if_taken(self) -> None:
@@ -251,15 +253,13 @@ class RunDirectory:
             with self.writing(path):
                 path.unlink(missing_ok=True)
 
-    def keep_as_best(self, path: Path) -> None:
-        """Keep a checkpoint as best.safetensors: a second name for it, not a second copy, where possible."""
-        partial = self.checkpoints / f".best.{os.getpid()}.partial"
-        with self.writing(self.best):
-            try:
-                os.link(path, partial)
-            except OSError:  # some file systems have no hard links
-                shutil.copyfile(path, partial)
-            os.replace(partial, self.best)
+    def keep_as_best(self, path: Path, by: str = "") -> None:
+        """Keep a checkpoint as best.safetensors, or best-VALUE.safetensors: as a second name, if possible."""
+        best = self.checkpoints / f"best-{by}.safetensors" if by else self.best
+        partial = self.checkpoints / f".{best.stem}.{os.getpid()}.partial"
+        with self.writing(best):
+            second_name(path, partial)
+            os.replace(partial, best)
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Append a line to metrics.jsonl."""
@@ -284,6 +284,14 @@ class RunDirectory:
                     path.rename(path.with_suffix(".damaged"))
 
 
+def second_name(path: Path, other: Path) -> None:
+    """Give a file a second name, or a second copy where there are no hard links. Raises OSError."""
+    try:
+        os.link(path, other)
+    except OSError:
+        shutil.copyfile(path, other)
+
+
 def find_checkpoint(path: str | Path) -> tuple[Saved, list[str]]:
     """A checkpoint file, or a run directory's newest whole one and why newer ones were passed over.
 
@@ -300,8 +308,9 @@ def find_checkpoint(path: str | Path) -> tuple[Saved, list[str]]:
 def _stays(line: str, images: int) -> bool:
     try:
         entry = json.loads(line)
-        return "event" in entry or entry["images"] <= images
-    except (ValueError, KeyError, TypeError):
+        told_again = entry.get("event", "watch") == "watch"  # numbers, and what the watch says of them
+        return not told_again or entry["images"] <= images
+    except (ValueError, KeyError, TypeError, AttributeError):
         return False  # cut by a crash
 
 
