@@ -1,12 +1,13 @@
 """What a run writes while it trains: metrics, sample grids, checkpoints, and a bar for people."""
 
+import json
 import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import torch
@@ -18,6 +19,7 @@ from zerosum import processes
 from zerosum.data.formats import Format
 from zerosum.data.pictures import PER_ROW, ROWS, picture, save_image, suffix_of
 from zerosum.draws import Draws, mix
+from zerosum.games.adversarial import Adversarial
 from zerosum.interruption import Interruption
 from zerosum.recipes.system import System
 from zerosum.rundir import Record, RunDirectory, RunError
@@ -26,6 +28,10 @@ from zerosum.training import checkpoint
 from zerosum.training.gradients import NonFiniteError, first_non_finite
 from zerosum.training.loop import Moment, Source
 from zerosum.training.state import State
+from zerosum.training.watch import Notice, Watch
+from zerosum.training.watch_remedies import Situation
+from zerosum.training.watch_samples import Shelf, beside
+from zerosum.training.watch_scale import flattens, scale_of
 from zerosum.transport import coarse, sliced_wasserstein
 
 __all__ = ["Recorder"]
@@ -35,6 +41,8 @@ LINES = 20  # metrics lines an interval
 GRID = 64
 SCORED = 1024
 SCORE = "score/swd"  # sliced Wasserstein distance in pixels: coarse, cheap, for any data
+FLOOR = "score/floor"  # the same of real samples beside as many other real ones
+AT_ONCE = 256
 
 
 class Recorder:
@@ -69,6 +77,12 @@ class Recorder:
         self.best = _best_so_far(run, state)
         self.board: Any = None
         self.bar: Progress | None = None
+        self.watch = watch_of(record, system)
+        self.floor: float | None = None
+        self.shelf: Shelf | None = None
+        if self.writes:
+            for line in _logged(run):  # so that a resumed run goes on watching where it was
+                self.watch(line)
 
     def __enter__(self) -> Self:
         if self.writes:
@@ -101,11 +115,26 @@ class Recorder:
         if self.board:
             self.board.close()
 
-    def event(self, what: str, images: int, message: str = "") -> None:
+    def event(
+        self, what: str, images: int, message: str = "", about: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Log that training started, stopped, …"""
         if self.writes:
             when = datetime.now(UTC).isoformat(timespec="seconds")
-            self.run.log({"event": what, "images": images, "time": when, "message": message})
+            self.run.log({"event": what, "images": images, "time": when, "message": message, **about})
+
+    def _tell(self, notice: Notice) -> None:
+        """Log a diagnosis that begins or ends, and say it."""
+        about = {
+            "diagnosis": notice.diagnosis,
+            "state": "begins" if notice.begins else "ends",
+            "evidence": notice.evidence,
+            "remedies": " or ".join(notice.remedies),
+        }
+        self.event("watch", notice.images, notice.message, about)
+        self.console.print(
+            f"watch, {notice.images:,} images: {notice.message}", highlight=False, soft_wrap=True
+        )
 
     def __call__(self, moment: Moment) -> bool:
         """The hook: called after each step."""
@@ -113,9 +142,8 @@ class Recorder:
         self.since.append(moment.seen)
         if self.bar:
             rate = (moment.clock.images - self.began[0]) / max(moment.state.seconds - self.began[1], 1e-9)
-            self.bar.update(
-                self.task, completed=moment.clock.images, seen=_for_people(moment.seen), rate=rate
-            )
+            seen = "  ".join([*(f"{name}!" for name in self.watch.active), _for_people(moment.seen)])
+            self.bar.update(self.task, completed=moment.clock.images, seen=seen, rate=rate)
         training = self.record.training
         due = (
             moment.clock.images >= training.images
@@ -145,7 +173,10 @@ class Recorder:
             "seconds": round(seconds, 3),
             "rate": round(rate, 2),
         }
-        self.run.log({**line, **means})
+        whole = {**line, **means}
+        self.run.log(whole)
+        for notice in self.watch(whole):
+            self._tell(notice)
         if self.board:
             for name, value in means.items():
                 self.board.add_scalar(name, value, images)
@@ -182,11 +213,63 @@ class Recorder:
             fake = generate(module, latent, Draws(seed, stop=max(GRID, len(real))))
             shown = fake[:GRID]
         path = save_grid(self.run, moment.clock.images, shown, self.format, classes)
-        score = sliced_wasserstein(real, coarse(fake[: len(real)]))
+        judged = coarse(fake[: len(real)])
+        score = sliced_wasserstein(real, judged)
         if not self.console.is_terminal:
             line = f"{moment.clock.images:,} images, {_for_people(moment.seen)}  swd {score:.4f}: {path}"
             self.console.print(line, highlight=False, soft_wrap=True)
-        return {SCORE: score}
+        seen = {SCORE: score, **beside(real, judged, batch["labels"] if classes else None)}
+        return seen | self._standard(real) | self._copies(fake)
+
+    def _standard(self, real: Tensor) -> dict[str, float]:
+        """What real samples score beside others, of which there are as many, or half where data are few."""
+        if self.floor is None:
+            count = len(real)
+            if self.source.size >= 2 * count:
+                other = coarse(self.source(0, torch.arange(count, 2 * count))["real"].float().cpu())
+            else:
+                count //= 2
+                other = real[count : 2 * count]
+            self.floor = sliced_wasserstein(real[:count], other) if count else 0.0
+        return {FLOOR: self.floor}
+
+    def _copies(self, fake: Tensor) -> dict[str, float]:
+        """Whether samples are copies of training images, where there are enough to tell."""
+        if fake.dim() < 4:
+            return {}
+        if self.shelf is None:
+            parts = torch.arange(Shelf.wanted(self.source.size)).split(AT_ONCE)
+            images = [Shelf.small(self.source(0, part)["real"]).cpu() for part in parts]
+            self.shelf = Shelf(torch.cat(images))
+        return self.shelf.copies(fake)
+
+
+def watch_of(record: Record, system: System) -> Watch:
+    """The watch over a run, which knows the objective and what the run's settings leave to change."""
+    scale, flat = None, False
+    if isinstance(system.game, Adversarial):
+        objective = system.game.objective
+        # A mixing objective asks all processes for their means, and only one watches.
+        scale = None if objective.mixes and processes.count() > 1 else scale_of(objective.critic)
+        flat = not objective.mixes and flattens(objective.generator)
+    now = Situation(
+        record.arguments,
+        bounded=scale is not None,
+        flat=flat,
+        classes=len(record.classes),
+        images=len(record.data.format["shape"]) == 3,
+        flip=record.data.flip,
+        clip=record.training.clip,
+    )
+    return Watch(now, scale, system.resets)
+
+
+def _logged(run: RunDirectory) -> list[dict[str, float]]:
+    """The lines of numbers in a run's metrics.jsonl so far, which a resume has cleared of what was cut."""
+    if not run.metrics.is_file():
+        return []
+    entries = map(json.loads, run.metrics.read_text("utf-8").splitlines())
+    return [entry for entry in entries if "event" not in entry]
 
 
 def _best_so_far(run: RunDirectory, state: State) -> float:
