@@ -41,6 +41,7 @@ LAYERS = (
         "cli_evaluate",
         "cli_lab",
         "cli_latent",
+        "cli_probe",
         "cli_use",
         "compare",
         "demo",
@@ -53,7 +54,7 @@ LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 HEAVY = frozenset(
     {
         *("matplotlib", "PIL", "cyclopts", "rich", "scipy", "mlxtend", "tensorboard", "jinja2", "tifffile"),
-        *("skimage", "sklearn", "pandas", "onnx", "onnxruntime", "onnxscript"),
+        *("skimage", "sklearn", "pywt", "pandas", "onnx", "onnxruntime", "onnxscript"),
     }
 )
 
