@@ -7,14 +7,14 @@ Nothing is averaged over the batch, so weights mean the same however many images
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Decode", "Linear", "Misfit", "Prior", "Problem", "jacobian"]
+__all__ = ["Decode", "Linear", "Misfit", "Prior", "Problem", "Whole", "jacobian"]
 
 Decode = Callable[[Tensor], Tensor]
 _AT_ONCE = 2**26  # numbers of a Jacobian that are held at once
@@ -26,6 +26,19 @@ class Linear(Protocol):
     def forward(self, x: Tensor) -> Tensor:
         """A x."""
         ...
+
+
+@dataclass(frozen=True)
+class Whole:
+    """All of an image is measured: y = x. The misfit then asks which latent draws it.
+
+    >>> Whole().forward(torch.ones(1, 2, 2)).sum()
+    tensor(4.)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The image itself."""
+        return x
 
 
 @dataclass(frozen=True)
@@ -84,14 +97,16 @@ class Misfit:
         return self.total(self.residual(x))
 
     def of(self, chosen: slice) -> "Misfit":
-        """The misfit of some of the images; the operator must not be of one image each."""
+        """The misfit of some of the images; masks that are one an image are chosen alike."""
 
         def part(x: Tensor | None, shared: int) -> Tensor | None:
             return x[chosen] if x is not None and x.dim() > shared else x
 
-        y, w = self.measured, part(self.weight, self.measured.dim() - 1)
-        operator = getattr(self.operator, "of", lambda _: self.operator)(chosen)
-        return Misfit(operator, y[chosen], w, part(self.whiten, 2), self.power)
+        weight = part(self.weight, self.measured.dim() - 1)
+        operator, keep = self.operator, getattr(self.operator, "keep", None)
+        if isinstance(keep, Tensor) and keep.dim() > 3 and len(keep) > 1:
+            operator = replace(cast(Any, operator), keep=keep[chosen])
+        return Misfit(operator, self.measured[chosen], weight, part(self.whiten, 2), self.power)
 
 
 @dataclass(frozen=True)
