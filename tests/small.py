@@ -47,6 +47,7 @@ TINY: Mapping[str, Mapping[str, Any]] = {
         "critic_steps": 2,
     },
     "gan": {"latent": 4, "hidden": (8,), "critic_hidden": (6,), "pieces": 2, "batch": 8},
+    "vae": {"latent": 4, "hidden": (8,), "width": 2, "batch": 8},
 }
 
 

@@ -116,14 +116,14 @@ def test_every_part_goes_with_every_other(settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_every_recipe_trains_with_every_optimiser_and_moves_both_players(recipe: str, optimiser: str) -> None:
+def test_every_recipe_trains_with_every_optimiser_and_moves_all_nets(recipe: str, optimiser: str) -> None:
     made = small.system(recipe, optimiser=optimiser)
     before = {name: p.clone() for name, p in made.game.named_parameters()}
     small.play(made, small.source(), small.state(made), 16)
     moved = {
         name.split(".")[0] for name, p in made.game.named_parameters() if not torch.equal(p, before[name])
     }
-    assert moved == {"critic", "generator"}
+    assert moved == {name for name, net in made.game.named_children() if any(True for _ in net.parameters())}
 
 
 SHAPES = [(1, 8, 8), (8, 48, 80), (2, 8, 512), (1, 130, 8)]
@@ -145,6 +145,8 @@ def test_every_size_and_number_of_channels_builds_and_runs(recipe: str, shape: t
     fake: Tensor = bound(made.game.generator, labels)(made.latent(Draws(stop=2)))
     assert fake.shape == (2, *shape)
     assert fake.abs().max() <= 1 or recipe in UNBOUNDED
+    if not hasattr(made.game, "critic"):
+        return
     critic = bound(made.game.critic, None if made.game.auxiliary else labels)
     assert critic(fake).shape == (2,)
 

@@ -7,7 +7,8 @@ __all__ = ["SETTINGS"]
 SETTINGS: Mapping[str, str] = {
     "latent": "Size of the generator's input.",
     "latent_law": "Its law: uniform on [-1, 1], or normal.",
-    "hidden": "The generator's hidden ReLU layers; where nets are convolutional, a perceptron instead.",
+    "form": "Of a VAE's nets: perceptrons (hidden), or convolutional (width, growth, kernel, norm).",
+    "hidden": "The generator's hidden layers (a VAE's encoder's); where nets are convolutional, perceptrons.",
     "critic_hidden": "The critic's hidden layers.",
     "branches": "Units to which the generator's latent and its label are mapped, before they meet.",
     "critic_branches": "Units to which the critic's sample and its label are mapped, before they meet.",
@@ -19,6 +20,7 @@ SETTINGS: Mapping[str, str] = {
     "class_weight": "Weight of the class term in the critic's loss.",
     "generator_class_weight": "Weight of the class term in the generator's loss.",
     "objective": "What critic and generator minimise.",
+    "likelihood": "Of a sample given its latent: bernoulli, or gaussian:deviation=... in units of [-1, 1].",
     "penalty": 'Penalty on the critic, name:key=value,...; may be given several times; "none" for none.',
     "constraint": "Constraint on the critic, name:key=value,...",
     "generator_constraint": "Constraint on the generator, name:key=value,...",

@@ -20,6 +20,7 @@ from zerosum import (
 from zerosum.constraints import Constraint
 from zerosum.corruptions import Corruption
 from zerosum.games.game import Clock
+from zerosum.games.likelihood import Likelihood, bernoulli, gaussian
 from zerosum.names import build_part
 from zerosum.nets.minibatch import BATCH_LAYERS
 from zerosum.objectives import Objective
@@ -30,6 +31,7 @@ from zerosum.training.loop import Schedule
 __all__ = [
     "CONSTRAINTS",
     "CORRUPTIONS",
+    "LIKELIHOODS",
     "OBJECTIVES",
     "OPTIMISERS",
     "PARTS",
@@ -38,6 +40,7 @@ __all__ = [
     "SCHEDULES",
     "constraint_of",
     "corruptions_of",
+    "likelihood_of",
     "objective_of",
     "optimiser_of",
     "penalties_of",
@@ -80,6 +83,8 @@ REGULARISERS: Mapping[str, Callable[..., Regulariser]] = {
     "orthogonal": regularisers.orthogonal,
     "historical-averaging": regularisers.historical_averaging,
 }
+
+LIKELIHOODS: Mapping[str, Callable[..., Likelihood]] = {"bernoulli": bernoulli, "gaussian": gaussian}
 
 Parameters = Iterable[nn.Parameter]
 MakeOptimiser = Callable[[Parameters, float], Optimizer]
@@ -165,6 +170,7 @@ PARTS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "corruption": CORRUPTIONS,
     "regulariser": REGULARISERS,
     "batch_layer": BATCH_LAYERS,
+    "likelihood": LIKELIHOODS,
     "optimiser": OPTIMISERS,
     "schedule": SCHEDULES,
 }  # by the setting that names them
@@ -213,6 +219,15 @@ def regularisers_of(texts: Sequence[str]) -> tuple[Regulariser, ...]:
     ()
     """
     return tuple(build_part(REGULARISERS, text, "regulariser") for text in texts if text != "none")
+
+
+def likelihood_of(text: str) -> Likelihood:
+    """A likelihood by name and parameters.
+
+    >>> likelihood_of("gaussian:deviation=0.5")  # doctest: +ELLIPSIS
+    <function ...>
+    """
+    return build_part(LIKELIHOODS, text, "likelihood")
 
 
 def optimiser_of(text: str, module: nn.Module, lr: float) -> Optimizer:

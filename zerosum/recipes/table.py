@@ -11,6 +11,7 @@ from zerosum.recipes.classic import dcgan, gan, wgan_gp
 from zerosum.recipes.growing import progan
 from zerosum.recipes.labelled import PRESETS as LABELLED
 from zerosum.recipes.labelled import acgan, cgan, projection_gan
+from zerosum.recipes.likelihood import vae
 from zerosum.recipes.modern import r3gan
 from zerosum.recipes.residual import sngan, wgan_gp_resnet
 from zerosum.recipes.system import System
@@ -293,6 +294,22 @@ RECIPES: Mapping[str, Recipe] = {
                 },
             },
             labels="optional",
+        ),
+        Recipe(
+            "vae",
+            vae,
+            "Kingma & Welling 2014, Auto-Encoding Variational Bayes, arXiv:1312.6114",
+            {
+                "small": {"images": 1_500_000},
+                "convolutional": {
+                    "form": "convolutional",
+                    "latent": 100,
+                    "width": 32,
+                    "likelihood": "gaussian:deviation=0.2",
+                    "batch": 64,
+                    "images": 500_000,
+                },
+            },
         ),
     )
 }
