@@ -23,33 +23,43 @@ from zerosum.training.checkpoint import restore_weights
 from zerosum.training.precision import choose_device
 from zerosum.training.state import Average
 
-__all__ = ["Trained", "build", "generate", "in_turn", "load"]
+__all__ = ["Trained", "build", "decode", "generate", "in_turn", "load"]
 
 _AT_ONCE = 256
 Label = int | str
 
 
 @torch.inference_mode()
-def generate(module: nn.Module, latent: Latent, draws: Draws, labels: Tensor | None = None) -> Tensor:
-    """Samples of a generator for the latents of `draws`, in evaluation mode: [n, …] in [−1, 1], on the CPU.
+def decode(module: nn.Module, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Samples of a generator for latents [n, k], in evaluation mode: [n, …] in [−1, 1], on the CPU.
 
-    A conditional one is told `labels`, int64 [n]. Sample i depends on the draws' seed, i and its label
-    alone, not on how many are asked for.
+    A conditional one is told `labels`, int64 [n].
 
-    >>> generate(nn.Linear(3, 2), Latent(3), Draws(stop=5)).shape
+    >>> decode(nn.Linear(3, 2), torch.zeros(5, 3)).shape
     torch.Size([5, 2])
     """
     was_training = module.training
     module.eval()
     like = next(module.parameters())
+    given = [latents.to(like.device, like.dtype)] + ([] if labels is None else [labels.to(like.device)])
+    parts = [module(*part).float().cpu() for part in zip(*(x.split(_AT_ONCE) for x in given), strict=True)]
+    module.train(was_training)
+    return torch.cat(parts)
+
+
+def generate(module: nn.Module, latent: Latent, draws: Draws, labels: Tensor | None = None) -> Tensor:
+    """Samples for the latents of `draws`, as `decode` makes them: [n, …] in [−1, 1], on the CPU.
+
+    Sample i depends on the draws' seed, i and its label alone, not on how many are asked for.
+
+    >>> generate(nn.Linear(3, 2), Latent(3), Draws(stop=5)).shape
+    torch.Size([5, 2])
+    """
     parts = []
     for start in range(draws.start, draws.stop, _AT_ONCE):
         part = draws.part(start, min(start + _AT_ONCE, draws.stop))
-        given = [latent(part).to(like.device, like.dtype)]
-        if labels is not None:
-            given.append(labels[start - draws.start :][: len(part)].to(like.device))
-        parts.append(module(*given).float().cpu())
-    module.train(was_training)
+        told = None if labels is None else labels[start - draws.start :][: len(part)]
+        parts.append(decode(module, latent(part), told))
     return torch.cat(parts)
 
 
@@ -126,6 +136,23 @@ class Trained:
         chosen = self.numbers(label)
         labels = in_turn(count, chosen) if chosen else None
         return generate(self.generator, self.latent, Draws(seed, stop=count), labels)
+
+    def latents(self, numbers: Sequence[int], seed: int = 0) -> Tensor:
+        """The latents [n, k] of the samples of these numbers, as `sample` draws them with this seed.
+
+        Raises ValueError for a number below 0, and for none.
+        """
+        if not numbers or min(numbers) < 0:
+            raise ValueError(f"samples are numbered from 0, and {list(numbers)} are asked for")
+        return torch.cat([self.latent(Draws(seed, start=i, stop=i + 1)) for i in numbers])
+
+    def labels(self, numbers: Sequence[int], label: Label | Sequence[Label] | None = None) -> Tensor | None:
+        """The classes int64 [n] of the samples of these numbers, as `sample` chooses them; None without any.
+
+        Raises ValueError as `numbers` does.
+        """
+        chosen = self.numbers(label)
+        return torch.tensor([chosen[i % len(chosen)] for i in numbers]) if chosen else None
 
     def truncated(self, threshold: float) -> "Trained":
         """The same with normal latents cut to [−threshold, threshold]. Raises ValueError for uniform ones."""
