@@ -1,8 +1,10 @@
 """`zerosum evaluate` on the command line: a run, or two sets of images, in; numbers with their card out."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -10,18 +12,29 @@ __all__ = ["evaluate"]
 
 
 def evaluate(
-    first: Annotated[str, Parameter(help="A run, judged against its own data; or the real images.")],
+    first: Annotated[
+        str,
+        Parameter(help="A run, judged against its own data; or the real images, as --data or mnist:test."),
+    ],
     second: Annotated[
-        str | None, Parameter(help="The generated images: a folder, archive, array, run.")
+        str | None,
+        Parameter(help="The generated images: a folder, archive, array, run or checkpoint, or set:split."),
     ] = None,
     *,
     measures: Annotated[
-        str, Parameter(help="fd, fd-infinity, kid, prdc, is, swd, ms-ssim, memorisation; with commas.")
-    ] = "fd,kid,prdc,swd",
+        str | None,
+        Parameter(
+            help="fd, fd-infinity, kid, prdc, is, swd, ms-ssim, memorisation; with commas. "
+            "fd,kid,prdc,swd if not given; fd with --every, where the first one keeps the best checkpoint."
+        ),
+    ] = None,
     extractor: Annotated[
         str, Parameter(help="vgg16, alexnet, squeezenet, lenet, pixels, random; vgg16:side=96,weights=PATH.")
     ] = "vgg16",
-    count: Annotated[int, Parameter(help="Images of each side, or as many as there are.")] = 10_000,
+    count: Annotated[
+        int | None,
+        Parameter(help="Images of each side, or as many as there are; 10,000, or 2,000 with --every."),
+    ] = None,
     seed: Annotated[int, Parameter(help="Of samples, of which images are taken, of resampling.")] = 0,
     held: Annotated[
         str | None, Parameter(help="Images the generator never saw, for memorisation; else the test split.")
@@ -29,23 +42,38 @@ def evaluate(
     size: Annotated[str | None, Parameter(help="Side, or HEIGHTxWIDTH, of images that are read.")] = None,
     channels: Annotated[int | None, Parameter(help="Of images that are read: 1 grey, 3 colour.")] = None,
     device: Annotated[str, Parameter(help="Of the generator: auto, cpu, cuda, mps.")] = "auto",
+    every: Annotated[
+        int | None,
+        Parameter(
+            help="Measure a run while another process trains it, every so many images, until it has ended: a "
+            "line each in RUN/measures.jsonl, the best in RUN/checkpoints/best-VALUE.safetensors."
+        ),
+    ] = None,
     json_output: Annotated[
         bool, Parameter(name="--json", help="One JSON object on standard output.")
     ] = False,
 ) -> None:
     """Measure generated images beside real ones; each number comes with a card that says how it was taken.
 
-    zerosum evaluate RUN --measures fd,prdc --extractor vgg16; zerosum evaluate real/ fake/ --json.
+    zerosum evaluate RUN --measures fd,prdc --extractor vgg16; zerosum evaluate real/ fake/ --json; the
+    floor of a measure: zerosum evaluate mnist mnist:test; while training: zerosum evaluate RUN --every 5000.
     """
     from zerosum import evaluation
     from zerosum.cli import size_of
     from zerosum.data import Dataset
+    from zerosum.following import follow
+    from zerosum.metrics.extractors import Extractor
+    from zerosum.metrics.extractors import extractor as build
     from zerosum.metrics.sides import Side, of_dataset
     from zerosum.recorder import console
-    from zerosum.rundata import open_with_bar
+    from zerosum.rundata import open_with_bar, options_of
     from zerosum.rundir import DataOptions
     from zerosum.trained import load
 
+    if count is None:
+        count = 10_000 if every is None else 2000
+    if measures is None:
+        measures = "fd,kid,prdc,swd" if every is None else "fd"
     if count < 1:
         raise ValueError(f"--count must be at least 1, not {count}")
     people = console()
@@ -54,16 +82,24 @@ def evaluate(
         return open_with_bar(options, people)
 
     def read(where: str) -> Dataset:
-        return opener(DataOptions(where, size_of(size), channels))
+        options = options_of(where, size_of(size), channels)
+        found = opener(options)
+        return found if options.where == where else replace(found, name=f"{found.name}:{options.split}")
 
     def some(dataset: Dataset) -> Side:
         return of_dataset(dataset, min(count, len(dataset)), seed)
 
     def is_run(where: str) -> bool:
         path = Path(where).expanduser()
-        return any((path / name).is_file() for name in ("recipe.json", "generator.json"))
+        inside = any((path / name).is_file() for name in ("recipe.json", "generator.json"))
+        return inside or (path.suffix == ".safetensors" and path.is_file())
 
-    names = [name.strip() for name in measures.split(",") if name.strip()]
+    names = tuple(name.strip() for name in measures.split(",") if name.strip())
+    judge: str | Extractor = extractor
+    if every is not None:
+        if second is not None:
+            raise ValueError(f"--every measures a run while it is trained: leave {second} out")
+        judge = build(extractor)  # once for all checkpoints
     source, held_side = second or first, None
     if is_run(source):
         trained = load(source, device=device)
@@ -79,12 +115,34 @@ def evaluate(
     if held is not None:
         held_side = some(read(held))
     train = of_dataset(data) if "memorisation" in names else None
-    with people.status("measuring") as status:
+    real = some(data)
 
-        def progress(stage: str, done: int, total: int) -> None:
-            status.update(f"{stage}: {done:,} of {total:,}")
+    def judged(fake: Side) -> dict[str, Any]:
+        with people.status("measuring") as status:
 
-        found = evaluation.evaluate(
-            some(data), fake, names, extractor, seed=seed, train=train, held=held_side, progress=progress
+            def progress(stage: str, done: int, total: int) -> None:
+                status.update(f"{stage}: {done:,} of {total:,}")
+
+            return evaluation.evaluate(
+                real, fake, names, judge, seed=seed, train=train, held=held_side, progress=progress
+            )
+
+    def tell(found: Mapping[str, Any]) -> None:
+        print(
+            json.dumps(found, ensure_ascii=False) if json_output else evaluation.for_people(found), flush=True
         )
-    print(json.dumps(found, ensure_ascii=False) if json_output else evaluation.for_people(found))
+
+    if every is None:
+        tell(judged(fake))
+        return
+
+    def measured(checkpoint: Path) -> dict[str, Any]:
+        return judged(evaluation.of_run(load(checkpoint, device=device), count, seed))
+
+    def told(entry: dict[str, Any], best: bool) -> None:
+        if not json_output:
+            print(f"{entry.pop('images'):,} images{', the best so far' if best else ''}")
+        tell(entry)
+
+    people.print(f"measuring {first} every {every:,} images; Ctrl-C stops it", highlight=False)
+    follow(first, names, every, measured, told)

@@ -5,7 +5,7 @@ import math
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ _ENDED = ("finished", "stopped", "failed")
 
 def follow(
     where: str | Path,
-    measures: tuple[str, ...],
+    measures: Sequence[str],
     every: int,
     take: Callable[[Path], Mapping[str, Any]],
     told: Callable[[dict[str, Any], bool], None],
@@ -50,6 +50,8 @@ def follow(
     Raises ValueError for a measure that tells no best, and for lines there under another card; RunError
     where there is no run, or another process measures it.
     """
+    if not measures:
+        raise ValueError(f"--measures: name at least one of {', '.join(KEPT_BY)}")
     value, lower = look_up(KEPT_BY, measures[0], "measure to keep the best checkpoint by")
     if every < 1:
         raise ValueError(f"--every must be at least 1, not {every}")

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import msgspec
 
@@ -76,9 +76,9 @@ class _Card(TypedDict):
 
     real: _Side
     fake: _Side
-    extractor: str
-    side: int
-    weights: str
+    extractor: NotRequired[str]
+    side: NotRequired[int]
+    weights: NotRequired[str]
 
 
 class Measured(NamedTuple):

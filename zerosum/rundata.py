@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch.distributed as dist
 from rich.console import Console
@@ -10,10 +10,24 @@ from rich.progress import Progress
 
 from zerosum import processes
 from zerosum.data import Dataset, open_data
+from zerosum.data.layout import SPLITS
 from zerosum.rundir import DataFacts, DataOptions, Record, RunError
 from zerosum.training.checkpoint import Saved
 
-__all__ = ["as_many_classes", "facts", "lasting", "open_with_bar", "refuse_other"]
+__all__ = ["as_many_classes", "facts", "lasting", "open_with_bar", "options_of", "refuse_other"]
+
+
+def options_of(text: str, size: tuple[int, int] | None = None, channels: int | None = None) -> DataOptions:
+    """Data as `where`, or `where:split`, unless there is a file of that whole name.
+
+    >>> options = options_of("mnist:test")
+    >>> options.where, options.split
+    ('mnist', 'test')
+    """
+    where, _, split = text.rpartition(":")
+    if where and split in SPLITS and not Path(text).expanduser().exists():
+        return DataOptions(where, size, channels, split=cast(Any, split))
+    return DataOptions(text, size, channels)
 
 
 def lasting(options: DataOptions) -> DataOptions:
