@@ -24,24 +24,38 @@ def evaluate(
     measures: Annotated[
         str | None,
         Parameter(
-            help="fd, fd-infinity, kid, prdc, is, swd, ms-ssim, memorisation; with commas. "
-            "fd,kid,prdc,swd if not given; fd with --every, where the first one keeps the best checkpoint."
+            help="fd, fd-infinity, kid, prdc, is, swd; of diversity ms-ssim, lpips-diversity, ppl, modes; by "
+            "class conditional-accuracy, cas; of originality memorisation, duplicates, birthday; of pairs "
+            "psnr, psnr-y, ssim, ssim-y, lpips; with commas. fd,kid,prdc,swd if not given; fd with "
+            "--every, where the first one keeps the best checkpoint."
         ),
     ] = None,
     extractor: Annotated[
-        str, Parameter(help="vgg16, alexnet, squeezenet, lenet, pixels, random; vgg16:side=96,weights=PATH.")
-    ] = "vgg16",
+        str | None,
+        Parameter(
+            help="vgg16, alexnet, squeezenet, lenet, inception, dinov2, pixels, random; vgg16:side=96,"
+            "weights=PATH, or weights=URL,sha256=…. vgg16 if not given, of points their coordinates."
+        ),
+    ] = None,
     count: Annotated[
         int | None,
         Parameter(help="Images of each side, or as many as there are; 10,000, or 2,000 with --every."),
     ] = None,
     seed: Annotated[int, Parameter(help="Of samples, of which images are taken, of resampling.")] = 0,
     held: Annotated[
-        str | None, Parameter(help="Images the generator never saw, for memorisation; else the test split.")
+        str | None,
+        Parameter(help="Images the generator never saw, for memorisation and cas; else the test split."),
     ] = None,
     size: Annotated[str | None, Parameter(help="Side, or HEIGHTxWIDTH, of images that are read.")] = None,
     channels: Annotated[int | None, Parameter(help="Of images that are read: 1 grey, 3 colour.")] = None,
     device: Annotated[str, Parameter(help="Of the generator: auto, cpu, cuda, mps.")] = "auto",
+    border: Annotated[
+        int, Parameter(help="Pixels left out on each side for psnr and ssim, as super-resolution does.")
+    ] = 0,
+    panel: Annotated[
+        Path | None,
+        Parameter(help="A picture to make: samples, and beside each the nearest training images, .png."),
+    ] = None,
     every: Annotated[
         int | None,
         Parameter(
@@ -56,14 +70,17 @@ def evaluate(
     """Measure generated images beside real ones; each number comes with a card that says how it was taken.
 
     zerosum evaluate RUN --measures fd,prdc --extractor vgg16; zerosum evaluate real/ fake/ --json; the
-    floor of a measure: zerosum evaluate mnist mnist:test; while training: zerosum evaluate RUN --every 5000.
+    floor of a measure: zerosum evaluate mnist mnist:test; while training: zerosum evaluate RUN --every 5000;
+    pairs: zerosum evaluate real/ restored/ --measures psnr,ssim,lpips.
     """
     from zerosum import evaluation
     from zerosum.cli import size_of
     from zerosum.data import Dataset
+    from zerosum.data.dataset import names_of
     from zerosum.following import follow
-    from zerosum.metrics.extractors import Extractor
     from zerosum.metrics.extractors import extractor as build
+    from zerosum.metrics.measures import FROM_HELD, FROM_TRAIN
+    from zerosum.metrics.pairs import PAIRS, paired
     from zerosum.metrics.sides import Side, of_dataset
     from zerosum.recorder import console
     from zerosum.rundata import open_with_bar, options_of
@@ -76,6 +93,8 @@ def evaluate(
         measures = "fd,kid,prdc,swd" if every is None else "fd"
     if count < 1:
         raise ValueError(f"--count must be at least 1, not {count}")
+    if border < 0:
+        raise ValueError(f"--border must be at least 0, not {border}")
     people = console()
 
     def opener(options: DataOptions) -> Dataset:
@@ -95,27 +114,28 @@ def evaluate(
         return inside or (path.suffix == ".safetensors" and path.is_file())
 
     names = tuple(name.strip() for name in measures.split(",") if name.strip())
-    judge: str | Extractor = extractor
-    if every is not None:
-        if second is not None:
-            raise ValueError(f"--every measures a run while it is trained: leave {second} out")
-        judge = build(extractor)  # once for all checkpoints
-    source, held_side = second or first, None
+    judge = build(extractor) if extractor and every is not None else extractor  # once for all checkpoints
+    if every is not None and second is not None:
+        raise ValueError(f"--every measures a run while it is trained: leave {second} out")
+    source, held_side, real = second or first, None, None
     if is_run(source):
         trained = load(source, device=device)
         data = evaluation.reals_of(trained, opener) if second is None else read(first)
         fake = evaluation.of_run(trained, count, seed)
-        if "memorisation" in names and held is None:
+        if FROM_HELD & set(names) and held is None:
             test = evaluation.held_out(trained, opener)
             held_side = some(test) if test else None
     elif second is None:
         raise ValueError(f"{first} is no run: give two sets of images, the real ones first")
+    elif PAIRS & set(names):
+        data, other = read(first), read(second)
+        real, fake = paired(data, other, (names_of(first), names_of(second)), count, seed)
     else:
         data, fake = read(first), some(read(second))
     if held is not None:
         held_side = some(read(held))
-    train = of_dataset(data) if "memorisation" in names else None
-    real = some(data)
+    train = of_dataset(data) if panel or FROM_TRAIN & set(names) else None
+    real = real or some(data)
 
     def judged(fake: Side) -> dict[str, Any]:
         with people.status("measuring") as status:
@@ -124,7 +144,16 @@ def evaluate(
                 status.update(f"{stage}: {done:,} of {total:,}")
 
             return evaluation.evaluate(
-                real, fake, names, judge, seed=seed, train=train, held=held_side, progress=progress
+                real,
+                fake,
+                names,
+                judge,
+                seed=seed,
+                train=train,
+                held=held_side,
+                progress=progress,
+                border=border,
+                panel=panel,
             )
 
     def tell(found: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from zerosum.data.formats import DataError
 from zerosum.draws import Draws
 from zerosum.metrics.comparison import Comparison, Value
 from zerosum.metrics.extractors import Extractor
-from zerosum.metrics.measures import MEASURES, WHOLE
-from zerosum.metrics.sides import Progress, Side
+from zerosum.metrics.measures import MEASURES, OF_POINTS, WHOLE
+from zerosum.metrics.pairs import PAIRS
+from zerosum.metrics.panel import draw, neighbours
+from zerosum.metrics.sides import Maker, Progress, Side
 from zerosum.names import look_up
 from zerosum.rundir import DataOptions
-from zerosum.trained import Trained, generate, in_turn
+from zerosum.trained import Trained, decode, generate, in_turn
 
 __all__ = ["Opener", "card_line", "evaluate", "for_people", "held_out", "of_run", "reals_of"]
 
@@ -26,12 +29,7 @@ Opener = Callable[[DataOptions], Dataset]
 
 
 def of_run(trained: Trained, count: int, seed: int = 0) -> Side:
-    """A trained generator's side: `count` samples of this seed, of all classes in turn where it has classes.
-
-    Raises ValueError for a generator of points.
-    """
-    if trained.format.points:
-        raise ValueError(f"{trained.path}: makes points, not images; measures here are of images")
+    """A trained generator's side: `count` samples of this seed, of all classes in turn if it has any."""
     labels = in_turn(count, trained.numbers()) if trained.classes else None
 
     def images(start: int, stop: int) -> Tensor:
@@ -45,7 +43,8 @@ def of_run(trained: Trained, count: int, seed: int = 0) -> Side:
         "weights": trained.weights,
         "seed": seed,
     }
-    return Side(trained.path.name, count, images, card, None, labels, trained.classes)
+    maker = Maker(trained.latent, partial(decode, trained.generator))
+    return Side(trained.path.name, count, images, card, None, labels, trained.classes, maker)
 
 
 def reals_of(trained: Trained, opener: Opener) -> Dataset:
@@ -67,30 +66,46 @@ def held_out(trained: Trained, opener: Opener) -> Dataset | None:
     return None
 
 
-def _alike(real: Side, fake: Side) -> None:
+def _fit(real: Side, fake: Side, measures: Sequence[str]) -> None:
+    """Raise ValueError where the measures cannot be taken of such sides."""
     shapes = [tuple(side.images(0, 1).shape[1:]) for side in (real, fake)]
     if shapes[0] != shapes[1]:
         raise ValueError(
             f"{real.name} has images of {shapes[0]}, {fake.name} of {shapes[1]} (channels, height, width): "
             "bring them to one shape with --size and --channels"
         )
+    refused = [name for name in measures if name not in OF_POINTS] if real.points else []
+    if refused:
+        raise ValueError(
+            f"{fake.name} is of points, and {', '.join(refused)} judge images: of points there are "
+            f"{', '.join(sorted(OF_POINTS))}"
+        )
+    for side in (real, fake):
+        if side.count < 2 and not PAIRS.issuperset(measures):
+            raise ValueError(
+                f"{side.name}: measures of two laws need at least 2 samples, not 1, and better 10,000"
+            )
 
 
 def evaluate(
     real: Side,
     fake: Side,
     measures: Sequence[str],
-    judge: str | Extractor = "vgg16",
+    judge: str | Extractor | None = None,
     *,
     seed: int = 0,
     train: Side | None = None,
     held: Side | None = None,
     cache: Path | None = None,
     progress: Progress | None = None,
+    border: int = 0,
+    panel: Path | None = None,
 ) -> dict[str, Any]:
     """Take measures of fakes beside reals; returns what `zerosum evaluate --json` prints.
 
-    `train` and `held` are for memorisation: all training images, and ones that the generator never saw.
+    `judge` is an extractor, by default VGG16, for points their coordinates. `train` and `held` are for the
+    measures of FROM_TRAIN: all training images, and ones that the generator never saw. `border` is for PSNR
+    and SSIM of pairs. `panel` is where to put a picture of samples beside their nearest training images.
 
     {name: value, …, "intervals": {name: [low, high]}, "warnings": […], "card": {…}}. The card tells the
     counts of both sides, where they come from, the extractor with its weights' hash, resizing and
@@ -100,12 +115,16 @@ def evaluate(
     taken = [look_up(MEASURES, name, "measure") for name in measures]
     if not taken:
         raise ValueError(f"--measures: name at least one of {', '.join(MEASURES)}")
-    _alike(real, fake)
+    _fit(real, fake, measures)
+    judge = judge or ("coordinates" if fake.points else "vgg16")
     whole = not WHOLE.isdisjoint(measures)
-    sides = Comparison(real, fake, judge, seed, train, held, cache, progress, whole)
+    sides = Comparison(real, fake, judge, seed, train, held, cache, progress, whole, border)
     values: dict[str, Value] = {}
     for measure in taken:
         values.update(measure(sides))
+    if panel is not None:
+        caption = f"{fake.name}: samples, and the training images nearest to each by {sides.extractor.name}"
+        draw(neighbours(sides), panel, caption)
     card = {
         "real": {"count": real.count, **real.card},
         "fake": {"count": fake.count, **fake.card},

@@ -19,7 +19,7 @@ from zerosum.data.prepare import Item, Progress, Wanted, nothing, prepare
 from zerosum.data.resize import LEAST, MOST
 from zerosum.data.toys import TOYS
 
-__all__ = ["Check", "DataError", "Dataset", "Format", "open_data"]
+__all__ = ["Check", "DataError", "Dataset", "Format", "names_of", "open_data"]
 
 TOY_COUNT = 100_000
 
@@ -201,6 +201,23 @@ def _idx_inside(folder: Path, split: str) -> Path | None:
     prefixes = {"train": ("train",), "test": ("t10k", "test")}.get(split, ())
     names = [f"{prefix}-images-idx3-ubyte{end}" for prefix in prefixes for end in ("", ".gz")]
     return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def names_of(where: str | Path, split: str = "train") -> tuple[str, ...] | None:
+    """The files in a folder or archive, in the order of `open_data`, with those that it sets aside.
+
+    None for arrays and named sets, whose samples have no names.
+    """
+    path = Path(where).expanduser()
+    container: Folder | Zip | Tar | None = None
+    if path.is_dir():
+        container = None if _idx_inside(path, split) else Folder(path)
+    elif path.is_file():
+        if _head(path).startswith(b"PK"):
+            container = None if path.suffix.lower() == ".npz" else Zip(path)
+        elif not arrays.is_idx(path) and is_tar(path):
+            container = Tar(path)
+    return None if container is None else layout(container.scan().names, split, str(where)).names
 
 
 def _open_container(

@@ -63,7 +63,8 @@ class Comparison:
 
     Some measures need two more sides: all training images, and held-out ones. Where features need not be
     held `whole`, moments are taken as they come, in memory that does not grow with the counts. `judge` is
-    an extractor or its name; it is made when a measure first asks for it. Measures write what a card must
+    an extractor or its name; it is made when a measure first asks for it. PSNR and SSIM of pairs leave out
+    `border` pixels on each side. Measures write what a card must
     tell of how they were taken to `said`, and what a reader must beware of to `warned`.
     """
 
@@ -76,6 +77,7 @@ class Comparison:
     cache: Path | None = None
     progress: Progress | None = None
     whole: bool = True
+    border: int = 0
     said: dict[str, str] = field(default_factory=dict)
     warned: list[str] = field(default_factory=list)
 
@@ -120,6 +122,11 @@ class Comparison:
         """Of the fake features, dealt to blocks."""
         stream = stream_of(self.fake, self.extractor, progress=self.progress)
         return dealt([self.fake_features] if self.whole else stream, self.fake.count, self.seed)
+
+    def tell(self, stage: str, done: int, total: int) -> None:
+        """How far a long computation is."""
+        if self.progress:
+            self.progress(stage, done, total)
 
     def order(self, side: Side) -> Tensor:
         """An order int64 [count] of a side's samples that is random, and depends on content and seed alone.

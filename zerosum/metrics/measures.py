@@ -6,22 +6,29 @@ the bias of `fd`, which the card's counts let others repeat.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
-import torch
 from torch import Tensor
 
-from zerosum.metrics.comparison import Comparison, Value, about, mean, share
+from zerosum.metrics.comparison import Comparison, Value, about, share
+from zerosum.metrics.coverage import mode_coverage
+from zerosum.metrics.diversity import lpips_diversity, ms_ssim_diversity, path_length
 from zerosum.metrics.frechet import STUDENT, frechet_infinity, frechet_jackknife
 from zerosum.metrics.inception_score import inception_score
 from zerosum.metrics.kid import kid, kid_subsets
 from zerosum.metrics.originality import originality
+from zerosum.metrics.pairs import lpips_of_pairs, psnr_of_pairs, ssim_of_pairs
 from zerosum.metrics.prdc import prdc
-from zerosum.metrics.quality import ms_ssim
+from zerosum.metrics.reading import accuracy_score, conditional_accuracy
+from zerosum.metrics.repeats import birthday, within
 from zerosum.transport import sliced_wasserstein
 
-__all__ = ["MEASURES", "WHOLE"]
+__all__ = ["FROM_HELD", "FROM_TRAIN", "MEASURES", "OF_POINTS", "WHOLE"]
 
 WHOLE = frozenset({"fd-infinity", "kid", "prdc"})  # what needs the features of a whole side at once
+OF_POINTS = frozenset({"fd", "fd-infinity", "kid", "prdc", "swd", "modes"})  # what also judges points
+FROM_TRAIN = frozenset({"memorisation", "conditional-accuracy", "cas"})  # what needs all training images
+FROM_HELD = FROM_TRAIN  # what is better told, or told at all, with images that the generator never saw
 
 
 def _fd(sides: Comparison) -> dict[str, Value]:
@@ -67,18 +74,6 @@ def _swd(sides: Comparison) -> dict[str, Value]:
     return {"swd": about(distance(fake), sides.resampled(distance, fake))}
 
 
-def _ms_ssim(sides: Comparison) -> dict[str, Value]:
-    """Of random pairs of fakes, and of reals beside: higher is less diverse."""
-    out = {}
-    for name, side in (("ms-ssim", sides.fake), ("ms-ssim of reals", sides.real)):
-        images = sides.some(side, 2 * min(1000, side.count // 2))[0]
-        values = torch.cat(
-            [ms_ssim(a, b) for a, b in zip(images[::2].split(64), images[1::2].split(64), strict=True)]
-        )
-        out[name] = mean(values)
-    return out
-
-
 def _memorisation(sides: Comparison) -> dict[str, Value]:
     if sides.held is None or sides.train is None:
         raise ValueError(
@@ -102,6 +97,18 @@ MEASURES: Mapping[str, Callable[[Comparison], Mapping[str, Value]]] = {
     "prdc": _prdc,
     "is": _is,
     "swd": _swd,
-    "ms-ssim": _ms_ssim,
+    "ms-ssim": ms_ssim_diversity,
+    "lpips-diversity": lpips_diversity,
+    "ppl": path_length,
+    "modes": mode_coverage,
+    "conditional-accuracy": conditional_accuracy,
+    "cas": accuracy_score,
     "memorisation": _memorisation,
+    "duplicates": within,
+    "birthday": birthday,
+    "psnr": psnr_of_pairs,
+    "psnr-y": partial(psnr_of_pairs, luminance=True),
+    "ssim": ssim_of_pairs,
+    "ssim-y": partial(ssim_of_pairs, luminance=True),
+    "lpips": lpips_of_pairs,
 }

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zerosum.objectives import widened
 
-__all__ = ["Nearest", "Originality", "birthday_support", "duplicates", "nearest", "originality"]
+__all__ = ["Nearest", "Originality", "birthday_support", "duplicates", "nearest", "originality", "shrunk"]
 
 _SCORES = 2**24  # products held at once
 _LOWEST = 0.05  # share of the pooled scores whose owners are counted
@@ -103,7 +103,12 @@ def nearest(images: Tensor, train: Tensor, k: int = 1, *, moves: int = 2, mirror
     return Nearest(distances, whose.gather(1, order))
 
 
-def _shrunk(images: Tensor, side: int = 32) -> Tensor:
+def shrunk(images: Tensor, side: int = 32) -> Tensor:
+    """Images [N, C, H, W] averaged down by a whole factor to `side` pixels or a little more.
+
+    >>> shrunk(torch.zeros(1, 1, 100, 70)).shape
+    torch.Size([1, 1, 50, 35])
+    """
     factor = max(1, min(images.shape[2:]) // side)
     return F.avg_pool2d(widened(images), factor) if factor > 1 else widened(images)
 
@@ -134,8 +139,8 @@ def originality(
             f"a test for copies needs at least 20 samples and 20 held-out images, not {len(generated)} and "
             f"{len(held)}"
         )
-    small = [_shrunk(images) for images in (generated, held)]
-    reference = _shrunk(train)
+    small = [shrunk(images) for images in (generated, held)]
+    reference = shrunk(train)
     found = [nearest(images, reference, k + 1, moves=moves, mirror=mirror) for images in small]
     ours, theirs = ((d[:, 0] / d[:, 1:].mean(1).clamp_min(1e-12)).double() for d, _ in found)
     scores = torch.cat([ours, theirs])

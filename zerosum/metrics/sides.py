@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -14,10 +15,22 @@ from torch import Tensor
 
 from zerosum.data.cache import cache_folder, replacing
 from zerosum.data.formats import Dataset
+from zerosum.data.toys import MODES
+from zerosum.draws import Latent
 from zerosum.metrics.extractors import Extractor
 from zerosum.metrics.frechet import Moments
 
-__all__ = ["Progress", "Side", "features_of", "moments_of", "of_dataset", "of_images", "stream_of"]
+__all__ = [
+    "Maker",
+    "Progress",
+    "Side",
+    "features_of",
+    "moments_of",
+    "of_chosen",
+    "of_dataset",
+    "of_images",
+    "stream_of",
+]
 
 AT_ONCE = 256
 CHUNK = 8 * AT_ONCE  # features given at once by a stream
@@ -25,11 +38,21 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Side:
-    """One side's images: `images(start, stop)` gives [n, C, H, W] in [−1, 1], the same ones each time.
+class Maker:
+    """A generator, for measures of its latents: `decode` makes images of these [n, k] and of labels [n]."""
 
-    `card` tells where they come from; `key` is a hash of their content, None where there is none and
-    features cannot be kept. `labels` [count] and `classes` where they are known.
+    latent: Latent
+    decode: Callable[[Tensor, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side's samples: `images(start, stop)` gives [n, C, H, W] in [−1, 1], the same ones each time.
+
+    Points are [n, D]; `mixture` holds the centres [K, D] and the spread that they are known to be drawn
+    from. `card` tells where samples come from; `key` is a hash of their content, None where there is none and
+    features cannot be kept. `labels` [count] and `classes` where they are known. `maker` is what generates
+    them.
     """
 
     name: str
@@ -39,6 +62,13 @@ class Side:
     key: str | None = None
     labels: Tensor | None = None
     classes: tuple[str, ...] = ()
+    maker: Maker | None = None
+    mixture: tuple[Tensor, float] | None = None
+
+    @property
+    def points(self) -> bool:
+        """Whether its samples are points rather than images."""
+        return self.images(0, 1).dim() == 2
 
     def all(self) -> Tensor:
         """Every image at once, [count, C, H, W]."""
@@ -48,10 +78,8 @@ class Side:
 def of_dataset(dataset: Dataset, count: int | None = None, seed: int = 0) -> Side:
     """A data set's side: `count` of its images chosen by the seed, or all in their order.
 
-    Raises ValueError for points, and for more images than there are.
+    Raises ValueError for more images than there are.
     """
-    if dataset.format.points:
-        raise ValueError(f"{dataset.name}: points, not images; measures here are of images")
     size = len(dataset)
     if count is not None and not 1 <= count <= size:
         raise ValueError(
@@ -61,20 +89,28 @@ def of_dataset(dataset: Dataset, count: int | None = None, seed: int = 0) -> Sid
     if count is not None and count < size:
         draw = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(size, generator=draw)[:count].sort().values.numpy()
+    return of_chosen(dataset, chosen, seed)
+
+
+def of_chosen(dataset: Dataset, chosen: np.ndarray[Any, Any], seed: int = 0) -> Side:
+    """The side of a data set's samples of these numbers, in this order, which `seed` chose."""
 
     def images(start: int, stop: int) -> Tensor:
         stored = dataset.format.tensor(dataset.samples[chosen[start:stop]])
         return dataset.format.decode(stored).contiguous()
 
+    size = len(dataset)
     card: dict[str, str | int] = {"data": dataset.name, "fingerprint": dataset.fingerprint, "of": size}
-    if count is not None and count < size:
+    if len(chosen) < size:
         card["chosen by seed"] = seed
-    key = f"{dataset.fingerprint} {len(chosen)} {seed if len(chosen) < size else ''}"
+    key = f"{dataset.fingerprint} {hashlib.sha256(chosen.astype('<i8').tobytes()).hexdigest()}"
     labels = None if dataset.labels is None else torch.from_numpy(dataset.labels[chosen])
-    return Side(dataset.name, len(chosen), images, card, key, labels, dataset.classes)
+    law = MODES.get(dataset.name.partition(":")[0]) if dataset.format.points else None
+    mixture = None if law is None else (torch.from_numpy(law[0]), law[1])
+    return Side(dataset.name, len(chosen), images, card, key, labels, dataset.classes, None, mixture)
 
 
-def of_images(name: str, images: Tensor, labels: Tensor | None = None) -> Side:
+def of_images(name: str, images: Tensor, labels: Tensor | None = None, classes: tuple[str, ...] = ()) -> Side:
     """A side of images in memory, [N, C, H, W] in [−1, 1].
 
     >>> of_images("noise", torch.zeros(5, 3, 8, 8)).images(1, 3).shape
@@ -87,7 +123,8 @@ def of_images(name: str, images: Tensor, labels: Tensor | None = None) -> Side:
     if not bool(torch.isfinite(images).all()):
         raise ValueError(f"{name}: some pixels are not finite (NaN or infinity)")
     key = hashlib.sha256(images.float().contiguous().numpy().tobytes()).hexdigest()
-    return Side(name, len(images), lambda start, stop: images[start:stop], {"images": name}, key, labels)
+    said = {"images": name}
+    return Side(name, len(images), lambda start, stop: images[start:stop], said, key, labels, classes)
 
 
 def stream_of(
