@@ -26,6 +26,7 @@ from zerosum.trained import Trained, build, load
 
 ALL = [(name, 0) for name, recipe in RECIPES.items() if recipe.labels != "needed"]
 ALL += [(name, 3) for name, recipe in RECIPES.items() if recipe.labels != "unused"]
+ALL = [(name, classes) for name, classes in ALL if name not in small.FED_IMAGES]
 GROWN = 10**9
 
 

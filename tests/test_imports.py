@@ -19,7 +19,7 @@ LAYERS = (
         *("objectives", "divergences", "kernels", "transport", "penalties", "constraints", "corruptions"),
         *("regularisers", "closed"),
         *("ada", "annealing", "augmentation", "ipms"),
-        *("draws", "processes", "names", "relativistic"),
+        *("draws", "holes", "processes", "names", "relativistic"),
     },
     {"nets", "data"},
     {"games"},
@@ -27,7 +27,7 @@ LAYERS = (
     {"recipes", "lab"},
     {
         *("rundata", "rundir", "recorder", "runs", "trained", "checking", "interruption", "export", "folder"),
-        *("evaluation", "reconstruction"),
+        *("evaluation", "probing", "reconstruction"),
         "exemplars",
     },
     {

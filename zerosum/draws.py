@@ -82,7 +82,8 @@ class Draws:
 class Latent:
     """The law of a generator's input: `size` numbers, normal or uniform on [−1, 1].
 
-    With a `threshold` t the normal law is cut to [−t, t]; see `truncated`.
+    With a `threshold` t the normal law is cut to [−t, t]; see `truncated`. A net that is fed something else
+    has none: its size is 0, and `instead` says what is done with it instead.
 
     >>> Latent(100, "uniform")(Draws(stop=3)).shape
     torch.Size([3, 100])
@@ -91,9 +92,12 @@ class Latent:
     size: int
     law: Literal["normal", "uniform"] = "normal"
     threshold: float | None = None
+    instead: str | None = None
 
     def __call__(self, draw: Draws) -> Tensor:
-        """Latents for these samples, [b, size]."""
+        """Latents for these samples, [b, size]. Raises ValueError where there are none."""
+        if self.instead is not None:
+            raise ValueError(f"this net makes nothing from latents: {self.instead}")
         if self.law == "uniform":
             return draw.uniform("latent", self.size) * 2 - 1
         if self.threshold is None:

@@ -36,11 +36,15 @@ def export(trained: Trained, format: str, out: str | Path | None = None) -> Path
     """Write a generator in one of `FORMATS`, beside the run or at `out`; returns the path.
 
     ONNX and torch.export take `z` [B, latent] and, where it has classes, `labels` [B], and give images
-    [B, C, H, W]; B is free. Both carry `description` along. Raises RunError for a generator that has not
-    grown to its full size, for packages that are not installed, for an `out` of the wrong kind, and where
-    what was made differs from PyTorch by more than 1e-4.
+    [B, C, H, W]; B is free. Both carry `description` along. Raises RunError for a generator that is not fed
+    latents or has not grown to its full size, for packages that are not installed, for an `out` of the wrong
+    kind, and where what was made differs from PyTorch by more than 1e-4.
     """
     kind = look_up(FORMATS, format, "--format")
+    if trained.latent.instead is not None:
+        raise RunError(
+            f"{trained.path}: exported nets are fed latents, not this one: {trained.latent.instead}"
+        )
     unfinished = getattr(trained.generator, "unfinished", None)
     if unfinished:
         raise RunError(f"{trained.path}: cannot be exported before it has grown: {unfinished}")

@@ -4,7 +4,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import MappingProxyType, TracebackType
@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from torch import Tensor
+from torch import Tensor, nn
 
 from zerosum import processes
 from zerosum.data.formats import Format
@@ -205,7 +205,11 @@ class Recorder:
         batch = self.source(0, torch.arange(min(SCORED, self.source.size)))
         real = coarse(batch["real"].float().cpu())
         seed, latent, classes = mix(self.record.training.seed, "grid"), self.system.latent, self.classes
-        if classes:  # fakes of the reals' classes are scored, and all classes shown
+        if self.system.shown is not None:
+            draws = Draws(seed, stop=len(real), device=batch["real"].device)
+            rows = _rows(self.system.shown, module, batch["real"], draws)
+            fake, shown = rows[:, -1], rows.flatten(0, 1)[:GRID]
+        elif classes:  # fakes of the reals' classes are scored, and all classes shown
             fake = generate(module, latent, Draws(seed, stop=len(real)), batch["labels"])
             labels = in_turn(PER_ROW * classes, range(classes))
             shown = generate(module, latent, Draws(seed, stop=len(labels)), labels)
@@ -235,7 +239,7 @@ class Recorder:
 
     def _copies(self, fake: Tensor) -> dict[str, float]:
         """Whether samples are copies of training images, where there are enough to tell."""
-        if fake.dim() < 4:
+        if fake.dim() < 4 or self.system.shown is not None:  # what was made of an image is like it
             return {}
         if self.shelf is None:
             parts = torch.arange(Shelf.wanted(self.source.size)).split(AT_ONCE)
@@ -270,6 +274,20 @@ def _logged(run: RunDirectory) -> list[dict[str, float]]:
         return []
     entries = map(json.loads, run.metrics.read_text("utf-8").splitlines())
     return [entry for entry in entries if "event" not in entry]
+
+
+@torch.inference_mode()
+def _rows(
+    shown: Callable[[nn.Module, Tensor, Draws], Tensor], module: nn.Module, real: Tensor, draws: Draws
+) -> Tensor:
+    """What a net that is fed images makes of these, in evaluation mode, some at a time; on the CPU."""
+    was_training = module.training
+    module.eval()
+    starts = range(0, len(real), GRID)
+    parts = (draws.part(start, min(start + GRID, len(real))) for start in starts)
+    rows = [shown(module, real[part.start : part.stop].float(), part).cpu() for part in parts]
+    module.train(was_training)
+    return torch.cat(rows)
 
 
 def _best_so_far(run: RunDirectory, state: State) -> float:

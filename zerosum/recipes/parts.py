@@ -21,6 +21,7 @@ from zerosum.constraints import Constraint
 from zerosum.corruptions import Corruption
 from zerosum.games.game import Clock
 from zerosum.games.likelihood import Likelihood, bernoulli, gaussian
+from zerosum.holes import HOLES, Hole
 from zerosum.names import build_part
 from zerosum.nets.minibatch import BATCH_LAYERS
 from zerosum.objectives import Objective
@@ -40,6 +41,7 @@ __all__ = [
     "SCHEDULES",
     "constraint_of",
     "corruptions_of",
+    "holes_of",
     "likelihood_of",
     "objective_of",
     "optimiser_of",
@@ -171,6 +173,7 @@ PARTS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "regulariser": REGULARISERS,
     "batch_layer": BATCH_LAYERS,
     "likelihood": LIKELIHOODS,
+    "hole": HOLES,
     "optimiser": OPTIMISERS,
     "schedule": SCHEDULES,
 }  # by the setting that names them
@@ -219,6 +222,15 @@ def regularisers_of(texts: Sequence[str]) -> tuple[Regulariser, ...]:
     ()
     """
     return tuple(build_part(REGULARISERS, text, "regulariser") for text in texts if text != "none")
+
+
+def holes_of(texts: Sequence[str]) -> tuple[Hole, ...]:
+    """Kinds of holes by name and parameters.
+
+    >>> len(holes_of(["centre", "random:0.8"]))
+    2
+    """
+    return tuple(build_part(HOLES, text, "hole") for text in texts)
 
 
 def likelihood_of(text: str) -> Likelihood:

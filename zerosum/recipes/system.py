@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zerosum.draws import Latent
+from zerosum.draws import Draws, Latent
 from zerosum.games.game import Game
 from zerosum.training.loop import Schedule
 
@@ -22,7 +22,9 @@ class System:
     drawn; `generator` names the submodule that turns `latent` into samples. `begin`, if any, sets
     what a paper initialises from data: it is given real samples once, before a new run's first step.
     At `resets`, counts of images, the optimisers begin anew.
-    `classes` is how many labels the generator is told apart by, 0 where it is told none.
+    `classes` is how many labels the generator is told apart by, 0 where it is told none. For a net that is
+    fed images, not latents, `shown` says what grids show of it: from the net, real images [n, …] and
+    draws to [n, m, …], m pictures for each, the last of which it made.
     """
 
     game: Game
@@ -36,3 +38,4 @@ class System:
     begin: Callable[[Tensor], None] | None = None
     resets: tuple[int, ...] = ()
     classes: int = 0
+    shown: Callable[[nn.Module, Tensor, Draws], Tensor] | None = None

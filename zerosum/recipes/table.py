@@ -9,6 +9,7 @@ from zerosum.names import convert, look_up, unknown
 from zerosum.recipes.attentive import biggan, sagan
 from zerosum.recipes.classic import dcgan, gan, wgan_gp
 from zerosum.recipes.growing import progan
+from zerosum.recipes.inpainting import context_encoder
 from zerosum.recipes.labelled import PRESETS as LABELLED
 from zerosum.recipes.labelled import acgan, cgan, projection_gan
 from zerosum.recipes.likelihood import vae
@@ -309,6 +310,20 @@ RECIPES: Mapping[str, Recipe] = {
                     "batch": 64,
                     "images": 500_000,
                 },
+            },
+        ),
+        Recipe(
+            "context-encoder",
+            context_encoder,
+            "Pathak et al. 2016, Context Encoders: Feature Learning by Inpainting, arXiv:1604.07379",
+            {
+                "small": {
+                    "width": 32,
+                    "critic_width": 32,
+                    "bottleneck": 512,
+                    "hole": ("centre", "pattern:missing=0.25", "random:missing=0.8", "half"),
+                    "images": 500_000,
+                }
             },
         ),
     )
