@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -61,7 +62,7 @@ def test_the_distance_is_the_same_streamed_and_held():
 MEASURED = """
 import json, resource, sys
 from pathlib import Path
-import numpy as np, torch
+import torch
 torch.set_num_threads(1)
 from zerosum.data import open_data
 from zerosum.evaluation import evaluate
@@ -70,22 +71,21 @@ real, fake = (of_dataset(open_data(path)) for path in sys.argv[1:])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 found = evaluate(real, fake, ["fd"], "random:size=2048")
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([real.count, found["fd"], found["intervals"]["fd"], before / 2**20, after / 2**20]))
+print(json.dumps([fake.count, found["fd"], found["intervals"]["fd"], before / 2**20, after / 2**20]))
 """
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_statistics_of_50000_images_stream_in_under_a_gibibyte(tmp_path):
-    import numpy as np
-
     random = np.random.default_rng(0)
-    for name, top in (("real", 256), ("fake", 240)):
-        np.save(tmp_path / f"{name}.npy", random.integers(top, size=(50_000, 32, 32, 3), dtype=np.uint8))
+    for name, count in (("real", 5000), ("fake", 50_000)):
+        np.save(tmp_path / f"{name}.npy", random.integers(256, size=(count, 32, 32, 3), dtype=np.uint8))
     places = [str(tmp_path / f"{name}.npy") for name in ("real", "fake")]
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURED, *places], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", MEASURED, *places], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     count, distance, (low, high), before, after = json.loads(done.stdout)
     assert count == 50_000
     assert low < distance < high
-    assert before < after < 1, f"{before:.2f} GiB before, {after:.2f} GiB at most"
+    print(f"{before:.2f} GiB before, {after:.2f} GiB at most")
+    assert before < after < 1

@@ -7,6 +7,7 @@ part of what it tells in `about`, for two figures compare only where these are t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -198,11 +199,15 @@ def pixels(side: int = 16) -> Extractor:
 def random(size: int = 512, side: int = 32, seed: int = 0) -> Extractor:
     """No training: `size` random projections of the pixels, N(0, 1/D). A fall-back, blind to content."""
 
+    @cache
+    def onto(width: int) -> Tensor:
+        draw = torch.Generator().manual_seed(seed)
+        drawn: Tensor = torch.randn(width, size, generator=draw) / width**0.5
+        return drawn
+
     def project(x: Tensor) -> Tensor:
         flat = x.flatten(1)
-        draw = torch.Generator().manual_seed(seed)
-        onto = torch.randn(flat.shape[1], size, generator=draw) / flat.shape[1] ** 0.5
-        projected: Tensor = flat @ onto.to(flat)
+        projected: Tensor = flat @ onto(flat.shape[1]).to(flat)
         return projected
 
     about = {"weights": f"none, seed {seed}", "features": f"{size} random projections of pixels"}
