@@ -233,6 +233,8 @@ def _opened(
     trained = load(run, weights=weights, device=device)
     if trained.format.points:
         raise ValueError(f"{run}: makes points, and walks and arithmetic are of images")
+    if trained.latent.size == 0:
+        raise ValueError(f"{run}: recipe {trained.record.recipe} has no latent to walk in")
     return trained if truncation is None else trained.truncated(truncation)
 
 
@@ -283,10 +285,9 @@ def _smoothness(
         distances["lpips"] = lpips()
     except ValueError as error:
         print(f"no LPIPS: {error}", file=sys.stderr)
-    pairs = others[:PAIRS], others[PAIRS:]
     return {
-        name: latent.smoothness(images, distance, pairs, end)._asdict()
-        for name, distance in distances.items()
+        name: latent.smoothness(images, by, float(by(others[::2], others[1::2]).median()), end)._asdict()
+        for name, by in distances.items()
     }
 
 

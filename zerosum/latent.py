@@ -207,13 +207,12 @@ class Smoothness(NamedTuple):
     apart: float
 
 
-def smoothness(images: Tensor, distance: Distance, pairs: tuple[Tensor, Tensor], end: int = -1) -> Smoothness:
-    """How smooth a walk's images [n, …] are in `distance`, beside random `pairs` of samples ([P, …], [P, …]).
+def smoothness(images: Tensor, distance: Distance, apart: float, end: int = -1) -> Smoothness:
+    """How smooth a walk's images [n, …] are in `distance`; `apart` is the median one of random pairs.
 
     `end` is where the walk is furthest along: its last image, or an earlier one of a loop.
 
-    >>> walk = torch.tensor([[0.0], [1.0], [4.0]])
-    >>> smoothness(walk, l2, (torch.zeros(1, 1), torch.full((1, 1), 2.0)))
+    >>> smoothness(torch.tensor([[0.0], [1.0], [4.0]]), l2, apart=2.0)
     Smoothness(ratio=1.5, mean=2.0, ends=4.0, apart=2.0)
 
     Raises ValueError for fewer than two images, and for a walk that stands still.
@@ -224,6 +223,4 @@ def smoothness(images: Tensor, distance: Distance, pairs: tuple[Tensor, Tensor],
     if not bool(steps.max() > 0):
         raise ValueError("every image of the walk is the same: choose ends that differ")
     ends = distance(images[:1], images[[end]])
-    return Smoothness(
-        float(steps.max() / steps.mean()), float(steps.mean()), float(ends), float(distance(*pairs).median())
-    )
+    return Smoothness(float(steps.max() / steps.mean()), float(steps.mean()), float(ends), apart)

@@ -37,7 +37,7 @@ def equation(concepts: Sequence[Array], signs: str, results: Sequence[Array], wh
 
     >>> tiles = np.ones((4, 8, 8, 1), np.uint8)
     >>> equation([tiles, tiles], "+-", [tiles], white=255).shape
-    (42, 68, 1)
+    (42, 62, 1)
     """
     high, wide = results[0].shape[1:3]
     gap = max(8, wide // 3)
