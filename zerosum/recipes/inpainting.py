@@ -3,6 +3,9 @@
 Each setting is explained once for all recipes, in `zerosum.recipes.glossary`.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from zerosum.draws import Latent
 from zerosum.games.inpainting import Inpainting
 from zerosum.nets.dcgan import DCGANCritic
@@ -10,7 +13,17 @@ from zerosum.nets.inpainting import ContextEncoder
 from zerosum.recipes.parts import holes_of, objective_of, optimiser_of, schedule_of
 from zerosum.recipes.system import System
 
-__all__ = ["context_encoder"]
+__all__ = ["PRESETS", "context_encoder"]
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "small": {
+        "width": 32,
+        "critic_width": 32,
+        "bottleneck": 512,
+        "hole": ("centre", "pattern:missing=0.25", "random:missing=0.8", "half"),
+        "images": 500_000,
+    }
+}
 
 
 def context_encoder(

@@ -3,7 +3,8 @@
 Each setting is explained once for all recipes, in `zerosum.recipes.glossary`.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from zerosum.draws import Latent
 from zerosum.games.likelihood import Variational
@@ -11,7 +12,19 @@ from zerosum.nets.vae import Decoder, Encoder, convolutional, perceptrons
 from zerosum.recipes.parts import likelihood_of, optimiser_of, schedule_of
 from zerosum.recipes.system import System
 
-__all__ = ["vae"]
+__all__ = ["PRESETS", "vae"]
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "small": {"images": 1_500_000},
+    "convolutional": {
+        "form": "convolutional",
+        "latent": 100,
+        "width": 32,
+        "likelihood": "gaussian:deviation=0.2",
+        "batch": 64,
+        "images": 500_000,
+    },
+}
 
 
 def vae(

@@ -9,9 +9,11 @@ from zerosum.names import convert, look_up, unknown
 from zerosum.recipes.attentive import biggan, sagan
 from zerosum.recipes.classic import dcgan, gan, wgan_gp
 from zerosum.recipes.growing import progan
+from zerosum.recipes.inpainting import PRESETS as CONTEXT
 from zerosum.recipes.inpainting import context_encoder
 from zerosum.recipes.labelled import PRESETS as LABELLED
 from zerosum.recipes.labelled import acgan, cgan, projection_gan
+from zerosum.recipes.likelihood import PRESETS as VAE
 from zerosum.recipes.likelihood import vae
 from zerosum.recipes.modern import r3gan
 from zerosum.recipes.residual import sngan, wgan_gp_resnet
@@ -300,31 +302,13 @@ RECIPES: Mapping[str, Recipe] = {
             "vae",
             vae,
             "Kingma & Welling 2014, Auto-Encoding Variational Bayes, arXiv:1312.6114",
-            {
-                "small": {"images": 1_500_000},
-                "convolutional": {
-                    "form": "convolutional",
-                    "latent": 100,
-                    "width": 32,
-                    "likelihood": "gaussian:deviation=0.2",
-                    "batch": 64,
-                    "images": 500_000,
-                },
-            },
+            VAE,
         ),
         Recipe(
             "context-encoder",
             context_encoder,
             "Pathak et al. 2016, Context Encoders: Feature Learning by Inpainting, arXiv:1604.07379",
-            {
-                "small": {
-                    "width": 32,
-                    "critic_width": 32,
-                    "bottleneck": 512,
-                    "hole": ("centre", "pattern:missing=0.25", "random:missing=0.8", "half"),
-                    "images": 500_000,
-                }
-            },
+            CONTEXT,
         ),
     )
 }
