@@ -101,14 +101,38 @@ class Moments:
     @property
     def covariance(self) -> Tensor:
         """[D, D], unbiased (over N−1). Raises ValueError for fewer than two samples."""
+        return self._scatter / self._freedom
+
+    @property
+    def variance(self) -> Tensor:
+        """The covariance's trace."""
+        return self._scatter.trace() / self._freedom
+
+    @property
+    def _freedom(self) -> int:
         if self.count < 2:
             raise ValueError(f"a covariance needs at least 2 samples, not {self.count}")
-        return self._scatter / (self.count - 1)
+        return self.count - 1
 
     @property
     def rank(self) -> int:
         """The most that the covariance's rank can be."""
         return min(self.count - 1, len(self.mean))
+
+    def _root_trace(self, other: "Moments") -> Tensor:
+        """tr (C₁C₂)^½, where the other's rank is no less; of the scatters, to spare copies of D² numbers."""
+        scale = (self._freedom * other._freedom) ** 0.5
+        factor, failed = torch.linalg.cholesky_ex(self._scatter)
+        if self.rank < len(factor) or int(failed):
+            values, vectors = torch.linalg.eigh(self._scatter)
+            factor = vectors[:, -self.rank :] * values[-self.rank :].clamp_min(0).sqrt()
+        values = torch.linalg.eigvalsh(factor.T @ other._scatter @ factor)
+        if float(values[0]) < -1e-6 * float(values[-1].abs()):
+            raise ValueError(
+                f"a covariance has a negative eigenvalue ({float(values[0]):.3g}): not one of samples"
+            )
+        trace: Tensor = values.clamp_min(0).sqrt().sum() / scale
+        return trace
 
 
 def frechet_distance(real: Moments, fake: Moments) -> float:
@@ -128,24 +152,9 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
     if len(real.mean) != len(fake.mean):
         raise ValueError(f"real features have {len(real.mean)} numbers each, fake ones {len(fake.mean)}")
     one, other = sorted((real, fake), key=lambda moments: moments.rank)
-    root = _root_trace(one.covariance, other.covariance, one.rank)
+    root = one._root_trace(other)
     apart = (real.mean - fake.mean).square().sum()
-    return max(0.0, float(apart + real.covariance.trace() + fake.covariance.trace() - 2 * root))
-
-
-def _root_trace(a: Tensor, b: Tensor, rank: int) -> Tensor:
-    """tr (AB)^½ for symmetric A, B ≥ 0, A of this rank and B of no less."""
-    factor, failed = torch.linalg.cholesky_ex(a)
-    if rank < len(a) or int(failed):
-        values, vectors = torch.linalg.eigh(a)
-        factor = vectors[:, -rank:] * values[-rank:].clamp_min(0).sqrt()
-    values = torch.linalg.eigvalsh(factor.T @ b @ factor)
-    if float(values[0]) < -1e-6 * float(values[-1].abs()):
-        raise ValueError(
-            f"a covariance has a negative eigenvalue ({float(values[0]):.3g}): not one of samples"
-        )
-    trace: Tensor = values.clamp_min(0).sqrt().sum()
-    return trace
+    return max(0.0, float(apart + real.variance + fake.variance - 2 * root))
 
 
 def dealt(batches: Iterable[Tensor], count: int, seed: int = 0) -> tuple[Moments, ...]:
