@@ -2,11 +2,12 @@
 
     python -m benchmarks.conditional RUN --lenet mnist_lenet5.safetensors --json
 
-A reader that never saw the generator reads samples of each class: the share read as the class asked,
-over all and of the class read worst. It is a LeNet-5 or, without --lenet, a small net trained on the
-run's own data. Then a pupil, that small net, learns from samples alone, beside one that learns from as
-many reals, and both are examined on the real test set: a generator with one picture a class would please
-the reader, not the pupil. Prints one object a line with --json.
+The measures `conditional-accuracy` and `cas` of `zerosum evaluate`, with samples of several seeds. A reader
+that never saw the generator reads samples of each class: the share read as the class asked, over all and of
+the class read worst. It is a LeNet-5 or, without --lenet, a small net trained on the run's own data. Then a
+pupil, that small net, learns from samples alone, beside one that learns from as many reals, and both are
+examined on the real test set: a generator with one picture a class would please the reader, not the pupil.
+Prints one object a line with --json.
 """
 
 import argparse
@@ -15,59 +16,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from zerosum.data import Dataset, open_data
-from zerosum.draws import mix
 from zerosum.metrics.extractors import extractor
+from zerosum.metrics.labelled import read_right, taught
 from zerosum.trained import Trained, in_turn, load
 
-__all__ = ["Pupil", "accuracy", "main", "taught"]
+__all__ = ["accuracy", "main"]
 
 Read = Callable[[Tensor], Tensor]
 
 
-class Pupil(nn.Sequential):
-    """Images [B, C, H, W] → logits [B, K]: two strided convolutions of 16 and 32 maps, then 64 units."""
-
-    def __init__(self, channels: int, classes: int) -> None:
-        super().__init__(
-            *(nn.Conv2d(channels, 16, 5, 2, 2), nn.ReLU(), nn.Conv2d(16, 32, 5, 2, 2), nn.ReLU()),
-            *(
-                nn.AdaptiveAvgPool2d(7),
-                nn.Flatten(),
-                nn.Linear(32 * 49, 64),
-                nn.ReLU(),
-                nn.Linear(64, classes),
-            ),
-        )
-
-
-def taught(images: Tensor, labels: Tensor, classes: int, *, steps: int, seed: int = 0) -> Pupil:
-    """A pupil that saw `steps` batches of 100 images [N, C, H, W] with their labels [N].
-
-    Adam at .001, every epoch in an order of its own; seeded.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix("pupil", seed))
-        pupil = Pupil(images.shape[1], classes)
-        optimiser = torch.optim.Adam(pupil.parameters(), lr=1e-3)
-        order = torch.empty(0, dtype=torch.int64)
-        for _ in range(steps):
-            if len(order) < 100:
-                order = torch.randperm(len(images))
-            batch, order = order[:100], order[100:]
-            optimiser.zero_grad()
-            F.cross_entropy(pupil(images[batch]), labels[batch]).backward()
-            optimiser.step()
-    return pupil.eval()
-
-
-@torch.inference_mode()
 def accuracy(read: Read, images: Tensor, labels: Tensor) -> dict[str, float]:
     """The share read right, of all and of the class that is read worst."""
-    right = torch.cat([read(part).argmax(1) for part in images.split(500)]).eq(labels).double()
+    right = read_right(read, images, labels).double()
     of_each = [right[labels == label].mean() for label in labels.unique()]
     return {"right": float(right.mean()), "worst": float(min(of_each))}
 

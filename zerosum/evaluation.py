@@ -123,7 +123,8 @@ def evaluate(
     for measure in taken:
         values.update(measure(sides))
     if panel is not None:
-        caption = f"{fake.name}: samples, and the training images nearest to each by {sides.extractor.name}"
+        by = sides.extractor.name
+        caption = f"{fake.name}: samples, and their nearest training images by {by}: distance (number)"
         draw(neighbours(sides), panel, caption)
     card = {
         "real": {"count": real.count, **real.card},

@@ -54,7 +54,7 @@ def share(share: float, count: int) -> Value:
     z2 = 1.96**2
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = 1.96 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    return Value(share, max(0.0, middle - half), min(1.0, middle + half))
+    return Value(share, middle - half if share > 0 else 0.0, middle + half if share < 1 else 1.0)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,14 @@ as a file would hold it, and brought to the extractor's own size by antialiased 
 part of what it tells in `about`, for two figures compare only where these are the same.
 """
 
+import hashlib
+import importlib
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +20,7 @@ from torch import Tensor
 
 from zerosum.metrics.backbones import ALEXNET, VGG16, LeNet, SqueezeNet, Taps
 from zerosum.metrics.lpips import LPIPS
-from zerosum.metrics.weights import fitted
+from zerosum.metrics.weights import fitted, read_weights
 from zerosum.names import build_part
 
 __all__ = ["EXTRACTORS", "Extractor", "extractor", "rounded"]
@@ -214,11 +219,107 @@ def random(size: int = 512, side: int = 32, seed: int = 0) -> Extractor:
     return Extractor("random", _side(side), project, about=about)
 
 
+def _package(name: str, extractor: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ValueError(
+            f"extractor {extractor} needs the package {name.partition('.')[0].replace('_', '-')} ({error}): "
+            "pip install 'zerosum[features]'"
+        ) from error
+
+
+def inception(weights: str | None = None, sha256: str | None = None) -> Extractor:
+    """Inception-v3 with the 2015 weights that the FID is defined by: 2,048 features, 1,008 classes.
+
+    The net and its resizing, TensorFlow 1's to 299×299 without antialiasing, are torch-fidelity's. `weights`
+    is a safetensors file of its tensors; without it they are fetched from where that package publishes
+    them, checked by the SHA-256 in their name, and read as tensors alone.
+    """
+    module = _package("torch_fidelity.feature_extractor_inceptionv3", "inception")
+    if weights is not None:
+        tensors, digest = read_weights(weights, "inception", sha256)
+    else:
+        try:
+            tensors = torch.hub.load_state_dict_from_url(
+                module.URL_INCEPTION_V3,
+                map_location="cpu",
+                progress=False,
+                check_hash=True,
+                weights_only=True,
+            )
+        except (OSError, RuntimeError) as error:
+            raise ValueError(
+                f"extractor inception: weights not fetched ({error}); give weights=PATH"
+            ) from error
+        digest = str(module.URL_INCEPTION_V3).rsplit("-", 1)[-1].removesuffix(".pth")
+    with tempfile.TemporaryDirectory() as folder:  # the package's net takes its weights as a file alone
+        path = Path(folder) / "inception.pth"
+        torch.save(tensors, path)
+        try:
+            net = module.FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], str(path))
+        except RuntimeError as error:
+            raise ValueError(f"weights {weights or 'inception'} are not this net's: {error}") from error
+
+    def part(number: int) -> Net:
+        return lambda x: net((x + 1).mul(127.5).round().to(torch.uint8))[number]
+
+    about: dict[str, str | int] = {
+        "weights": digest,
+        "features": "last pooling",
+        "side": 299,
+        "resize": "bilinear as TensorFlow 1, not antialiased",
+    }
+    return Extractor("inception", None, part(0), part(1), channels=3, about=about)
+
+
+def dinov2(
+    model: Literal["small", "base", "large", "giant"] = "small",
+    side: int = 224,
+    weights: str | None = None,
+) -> Extractor:
+    """DINOv2's class token, 384 to 1,536 features (Oquab et al. 2024).
+
+    Stein et al. 2023 judge by the large one. The net is timm's. `weights` is a safetensors file of its
+    tensors; without it timm fetches its own.
+    """
+    timm = _package("timm", "dinov2")
+    if side < 14 or side % 14:
+        raise ValueError(f"extractor dinov2: side must be a multiple of 14, not {side}")
+    if weights is not None:
+        read_weights(weights, "dinov2")
+    name = f"vit_{model}_patch14_dinov2.lvd142m"
+    own = None if weights is None else {"file": str(Path(weights).expanduser())}
+    try:
+        net = timm.create_model(
+            name, pretrained=True, pretrained_cfg_overlay=own, num_classes=0, img_size=side
+        )
+    except (OSError, RuntimeError) as error:
+        what = (
+            f"weights {weights} are not this net's" if weights else "weights not fetched, give weights=PATH"
+        )
+        raise ValueError(f"extractor dinov2: {what} ({error})") from error
+    net = net.eval().requires_grad_(False)
+    mean, spread = (torch.tensor(net.default_cfg[key])[:, None, None] for key in ("mean", "std"))
+    digest = hashlib.sha256()
+    for _, tensor in sorted(net.state_dict().items()):
+        digest.update(tensor.contiguous().numpy().tobytes())
+
+    def token(images: Tensor) -> Tensor:
+        found: Tensor = net(((images + 1) / 2 - mean) / spread)
+        return found
+
+    about = {"weights": digest.hexdigest(), "features": f"class token of {name}"}
+    return Extractor("dinov2", side, token, channels=3, about=about)
+
+
 EXTRACTORS: Mapping[str, Callable[..., Extractor]] = {
     "vgg16": vgg16,
     "alexnet": alexnet,
     "squeezenet": squeezenet,
     "lenet": lenet,
+    "inception": inception,
+    "dinov2": dinov2,
     "pixels": pixels,
     "random": random,
     "coordinates": coordinates,

@@ -35,6 +35,7 @@ def neighbours(sides: Comparison, rows: int = ROWS, k: int = NEAREST) -> Panel:
     if sides.train is None or sides.train.count < k:
         raise ValueError(f"--panel shows the {k} nearest of all training images: give a run, or {k} and more")
     samples, numbers = sides.some(sides.fake, min(rows, sides.fake.count))
+    samples, numbers = samples[numbers.argsort()], numbers.sort().values
     ours, theirs = sides.extractor.features(samples).double(), sides.features(sides.train)
     best = torch.full((len(ours), k), torch.inf, dtype=torch.float64)
     whose = torch.zeros(len(ours), k, dtype=torch.int64)
