@@ -65,6 +65,9 @@ def test_a_table_is_stopped_and_gone_on_with(tmp_path, data, monkeypatch, capsys
         (("--recipe", "dcgan", "--jobs", 0), "--jobs must be at least 1"),
         (("--recipe", "dcgan", "--data", "no-such-folder"), "no-such-folder"),
         (("--size", 16), "nothing to compare"),
+        (("--recipe", "dcgan", "--extractor", "lenet"), "give --measures too"),
+        (("--recipe", "dcgan", "--measures", "fdd"), "did you mean 'fd'"),
+        (("--recipe", "dcgan", "--measures", "fd", "--extractor", "pixel"), "unknown extractor 'pixel'"),
     ],
 )
 def test_a_slip_is_one_line_and_leaves_nothing_behind(tmp_path, data, capsys, words, message):

@@ -13,7 +13,8 @@ __all__ = ["compare"]
 
 AXES = Group("What is compared (what is given several times makes an axis)", sort_key=0)
 SHARED = Group("What all cells share", sort_key=1)
-HOW = Group("How it is done", sort_key=2)
+MEASURED = Group("What is measured of every cell", sort_key=2)
+HOW = Group("How it is done", sort_key=3)
 Words = list[str] | None
 
 
@@ -23,6 +24,10 @@ def _axis(help: str) -> Parameter:
 
 def _shared(help: str, name: str | None = None) -> Parameter:
     return Parameter(name=name, group=SHARED, help=help, negative="")
+
+
+def _measured(help: str) -> Parameter:
+    return Parameter(group=MEASURED, help=help, negative="")
 
 
 def _how(help: str) -> Parameter:
@@ -56,6 +61,11 @@ def compare(
     flip: Annotated[bool, _shared("As for train.")] = False,
     split: Annotated[Literal["train", "val", "test"], _shared("As for train.")] = "train",
     labels: Annotated[str | None, _shared("As for train.")] = None,
+    measures: Annotated[
+        str | None, _measured("As for evaluate: fd,prdc. May be asked for later, of what is trained.")
+    ] = None,
+    extractor: Annotated[str | None, _measured("As for evaluate; vgg16 if not given.")] = None,
+    count: Annotated[int | None, _measured("Images of each side; 2,000 if not given.")] = None,
     jobs: Annotated[int, _how("How many cells at a time, each in a process of its own.")] = 1,
     device: Annotated[str, _how("auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[Precision, _shared("As for train.")] = "auto",
@@ -66,6 +76,7 @@ def compare(
     --seeds 0-2 --images 100000 --out cmp. The same command, or zerosum compare --out cmp, goes on with it.
     """
     from zerosum.cli import size_of
+    from zerosum.compare.measuring import COUNT, Asked
     from zerosum.compare.plan import Request, plan_of
     from zerosum.compare.run import Outline, settle_plan
     from zerosum.compare.run import compare as carry_out
@@ -78,6 +89,12 @@ def compare(
             "compare is not for torchrun: start it once, with --jobs for several cells at a time"
         )
     outline = Outline(jobs, device)
+    if measures is None and (extractor or count is not None):
+        raise ValueError("--extractor and --count say how to measure: give --measures too, as in fd,prdc")
+    wanted = None
+    if measures is not None:
+        names = tuple(name.strip() for name in measures.split(",") if name.strip())
+        wanted = Asked(names, extractor, COUNT if count is None else count)
     shared = (size_of(size), channels, range, flip, split, labels)
     request = Request(
         data=tuple(lasting(DataOptions(where, *shared)) for where in data or ()),
@@ -95,7 +112,7 @@ def compare(
     asked = request != Request(data=()) or DataOptions("", *shared) != DataOptions("")
     plan = settle_plan(out, plan_of(request) if asked else None)
     people = console()
-    stopped = carry_out(plan, out, people, outline)
+    stopped = carry_out(plan, out, people, outline, wanted)
     people.print(f"table: {out / 'index.html'}", highlight=False, soft_wrap=True)
     if stopped:
         people.print(f"stopped; `zerosum compare --out {out}` goes on", highlight=False, soft_wrap=True)

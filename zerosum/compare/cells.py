@@ -81,6 +81,10 @@ class Place:
         with replacing(self._outcome(cell)) as file:
             file.write((json.dumps(asdict(outcome), ensure_ascii=False) + "\n").encode())
 
+    def measured(self, cell: Cell) -> Path:
+        """The file of a cell's measures."""
+        return self.path / "cells" / f"{cell.name}.measures.json"
+
     def _outcome(self, cell: Cell) -> Path:
         return self.path / "cells" / f"{cell.name}.json"
 

@@ -6,21 +6,25 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.status import Status
 
 from zerosum.compare.cells import Place, play
-from zerosum.compare.page import write_page
+from zerosum.compare.measuring import Asked, Judge, asked_of, read_measured
+from zerosum.compare.page import values_of, write_page
 from zerosum.compare.plan import Cell, Plan, plan_of, read_plan, write_plan
 from zerosum.compare.score import Yardstick, yardstick
+from zerosum.data import Dataset
 from zerosum.interruption import Interruption
 from zerosum.rundata import open_with_bar
-from zerosum.rundir import RunError
+from zerosum.rundir import DataOptions, RunError
 
 __all__ = ["Outline", "compare", "settle_plan"]
 
@@ -69,28 +73,43 @@ def _difference(there: Plan, plan: Plan) -> str:
     return "a recipe or a grid has changed since it was planned"
 
 
-def compare(plan: Plan, out: Path, people: Console, outline: Outline = Outline()) -> int:
+def compare(
+    plan: Plan, out: Path, people: Console, outline: Outline = Outline(), asked: Asked | None = None
+) -> int:
     """Train what is not trained yet, each cell once, and write the page; returns the signal that stopped it.
 
-    `plan` is what `settle_plan` gave for `out`. Raises ValueError for data that are not there or no longer
-    the same, RunError or OSError for what is wrong with the place.
+    `plan` is what `settle_plan` gave for `out`. Finished cells are measured as `asked`, or as it was asked
+    before. Raises ValueError for data that are not there or no longer the same, and for measures that
+    cannot be taken of them; RunError or OSError for what is wrong with the place.
     """
     place = Place(out)
-    measures = {options.where: yardstick(open_with_bar(options, people)) for options in plan.request.data}
+
+    def opener(options: DataOptions) -> Dataset:
+        return open_with_bar(options, people)
+
+    data = {options.where: opener(options) for options in plan.request.data}
+    measures = {where: yardstick(dataset) for where, dataset in data.items()}
+    asked = asked or asked_of(place, None)
+    judge = Judge(asked, data, opener, outline.device) if asked else None
     if not place.plan.exists():
         (out / "cells").mkdir(parents=True, exist_ok=True)
         write_plan(plan, place.plan)
     place.same_data({where: measure.fingerprint for where, measure in measures.items()})
+    asked_of(place, asked)
     todo = [cell for cell in plan.cells if place.outcome(cell) is None]
     if len(todo) < len(plan.cells):
         people.print(f"{len(plan.cells) - len(todo)} of {len(plan.cells)} cells are done already")
-    table = _Table(plan, place, measures, people, outline)
+    table = _Table(plan, place, measures, people, outline, judge)
     try:
-        return table.one_by_one(todo) if outline.jobs == 1 else table.side_by_side(todo)
+        table.measure()
+        stopped = table.one_by_one(todo) if outline.jobs == 1 else table.side_by_side(todo)
+        if not stopped:
+            table.measure()
+        return stopped
     except KeyboardInterrupt:  # between two trainings, which catch it themselves
         return signal.SIGINT
     finally:
-        write_page(plan, place, measures)
+        table.show()
 
 
 @dataclass(frozen=True)
@@ -100,6 +119,30 @@ class _Table:
     measures: Mapping[str, Yardstick]
     people: Console
     outline: Outline
+    judge: Judge | None = None
+    tried: set[str] = field(default_factory=set)
+
+    def show(self) -> None:
+        """Write the page of what is there."""
+        write_page(self.plan, self.place, self.measures, self.judge.asked if self.judge else None)
+
+    def measure(self) -> None:
+        """Measure the finished cells that are not measured yet as it is asked, or could not be before."""
+        if self.judge is None:
+            return
+        for cell in self.plan.cells:
+            outcome = self.place.outcome(cell)
+            if outcome is None or outcome.state == "failed":
+                continue
+            known = read_measured(self.place, cell, self.judge.asked) or {"failed": ""}
+            if "failed" in known and cell.name not in self.tried:
+                self.tried.add(cell.name)
+                with self.people.status("measuring") as status:
+                    found = self.judge.measure(self.place, cell, partial(_progress, status))
+                failed = f"not measured: {found['failed']}" if "failed" in found else ""
+                values = (f"{name} {value:.4g}" for name, value in values_of(found).items())
+                self._say(cell, failed or ", ".join(values))
+                self.show()
 
     def one_by_one(self, todo: list[Cell]) -> int:
         # A pipe gets a line a cell, not those of each run.
@@ -119,6 +162,7 @@ class _Table:
             if stopped:
                 return stopped
             self._tell(cell)
+            self.measure()
         return 0
 
     def side_by_side(self, todo: list[Cell]) -> int:
@@ -165,12 +209,16 @@ class _Table:
             self._say(cell, f"failed: {outcome.reason}")
         else:
             self._say(cell, f"swd {outcome.swd:.4f}, spread {outcome.spread:.2f}, {outcome.seconds:.0f} s")
-        write_page(self.plan, self.place, self.measures)
+        self.show()
 
     def _say(self, cell: Cell, what: str) -> None:
         number = f"[{self.plan.cells.index(cell) + 1}/{len(self.plan.cells)}]"
         line = f"{number} {cell.row} × {cell.column}, seed {cell.seed}: {what}"
         self.people.print(line, highlight=False, soft_wrap=True)
+
+
+def _progress(status: Status, stage: str, done: int, total: int) -> None:
+    status.update(f"{stage}: {done:,} of {total:,}")
 
 
 def _play_alone(out: str, name: str, outline: Outline, threads: int) -> None:
