@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from zerosum.draws import mix
-from zerosum.latent import WAYS, Distance, arithmetic, l2, path, smoothness, way_for, within
+from zerosum.latent import WAYS, Distance, arithmetic, evenly, l2, path, smoothness, way_for, within
 from zerosum.metrics.extractors import extractor
 from zerosum.metrics.lpips import lpips
 from zerosum.trained import Trained, decode, in_turn, load
@@ -76,11 +76,17 @@ def interval(values: Tensor, statistic: Callable[[Tensor], Tensor], rounds: int 
 
 
 def walk_scores(
-    trained: Trained, distances: dict[str, Distance], count: int = 100, steps: int = 12, seed: int = 0
+    trained: Trained,
+    distances: dict[str, Distance],
+    count: int = 100,
+    steps: int = 12,
+    seed: int = 0,
+    even: Distance | None = None,
 ) -> dict[str, dict[str, list[float]]]:
     """Of `count` walks between random samples, in each distance: the intervals that the module tells of.
 
-    A conditional generator's walks go through its classes in turn, and so do the pairs.
+    A conditional generator's walks go through its classes in turn, and so do the pairs. With `even`, images
+    are spaced evenly in that distance.
     """
     way = WAYS[way_for(trained.latent)]
     ends = trained.latents(range(2 * count), seed).unflatten(0, (count, 2))
@@ -90,8 +96,10 @@ def walk_scores(
     apart = {name: float(by(others[::2], others[1::2]).median()) for name, by in distances.items()}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in distances}
     for number, pair in enumerate(ends):
-        z = path(pair, steps, way)
+        z = path(pair, steps if even is None else 8 * (steps - 1) + 1, way)
         images = decode(trained.generator, z, None if labels is None else labels[number].expand(len(z)))
+        if even is not None:
+            images = images[evenly(images, even, steps)]
         for name, distance in distances.items():
             one = smoothness(images, distance, apart[name])
             found[name].append((one.ratio, one.ends / one.apart))
@@ -180,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("run", help="a run directory")
     parser.add_argument("--count", type=int, default=100, help="walks")
     parser.add_argument("--steps", type=int, default=12, help="images of a walk")
+    parser.add_argument("--even", action="store_true", help="walks evenly spaced by LPIPS")
     parser.add_argument("--lenet", type=Path, help="weights of a LeNet-5 for digits; else in ZEROSUM_DATA")
     parser.add_argument("--pool", type=int, default=4000, help="samples among which exemplars are found")
     parser.add_argument("--each", type=int, default=10, help="trials of each pair of classes")
@@ -197,8 +206,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     trained = load(options.run)
     if options.what == "walks":
-        by = {"lpips": lpips(), "l2": l2}
-        scores = walk_scores(trained, by, options.count, options.steps, options.seed)
+        judge = lpips()
+        even = (lambda x, y: judge(x, y).clamp_min(0).sqrt()) if options.even else None
+        by = {"lpips": judge, "l2": l2}
+        scores = walk_scores(trained, by, options.count, options.steps, options.seed, even)
         for name, found in scores.items():
             say(name, found)
         return

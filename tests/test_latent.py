@@ -165,3 +165,12 @@ def test_a_jump_and_a_loop_are_told():
     assert latent.smoothness(jump, latent.l2, 2.0).ratio == pytest.approx(3.7)
     there_and_back = torch.tensor([0.0, 2.0, 1.0])[:, None]
     assert latent.smoothness(there_and_back, latent.l2, 2.0, end=1).ends == 2.0
+
+
+def test_even_steps_are_even_where_the_walk_hurries_in_its_middle():
+    where = torch.linspace(-1, 1, 201).mul(8).sigmoid()[:, None]
+    coarse, fine = where[::20], where[latent.evenly(where, latent.l2, 11)]
+    ratios = [latent.smoothness(walk, latent.l2, 1.0).ratio for walk in (coarse, fine)]
+    assert ratios[0] > 3
+    assert ratios[1] < 1.2
+    assert torch.equal(fine[[0, -1]], where[[0, -1]])

@@ -28,6 +28,7 @@ NearestTo = Annotated[
     str | None,
     Parameter(help="The nearest training images beside: by pixels, however moved, or features of vgg16, …."),
 ]
+FINE = 8  # times as many images are made where steps shall be even
 PAIRS = 64  # random pairs of samples that a walk's ends are compared with
 
 
@@ -45,6 +46,10 @@ def walk(
     how: Annotated[
         Literal["slerp", "lerp"] | None,
         Parameter(help="On the sphere or straight; slerp for normal latents, lerp for uniform ones."),
+    ] = None,
+    even: Annotated[
+        Literal["lpips", "l2"] | None,
+        Parameter(help="Space the pictures so that they are about equally far apart by this distance."),
     ] = None,
     video: Annotated[Path | None, Parameter(help="A film too: a file ….mp4 or ….gif.")] = None,
     rate: Annotated[int, Parameter(help="Of the film: pictures a second.")] = 12,
@@ -69,8 +74,10 @@ def walk(
     from zerosum.exemplars import numbers_in
 
     if square is not None:
-        if (start, to, through, video, loop) != (None, None, None, None, False):
-            raise ValueError("--square has corners: leave --from, --to, --through, --loop and --video out")
+        if (start, to, through, video, even, loop) != (None, None, None, None, None, False):
+            raise ValueError(
+                "--square has corners: leave --from, --to, --through, --loop, --even and --video out"
+            )
         numbers = numbers_in(square, "--square")
         if len(numbers) != 4:
             raise ValueError(f"--square has four corners, and {len(numbers)} samples are named")
@@ -85,8 +92,11 @@ def walk(
     if square is not None:
         z = latent.square(points, steps, latent.WAYS[way]).flatten(0, 1)
     else:
-        z = latent.path(points, steps, latent.WAYS[way], loop=loop)
+        fine = 1 if even is None else FINE
+        z = latent.path(points, (steps - 1) * fine + 1 if steps > 1 else steps, latent.WAYS[way], loop=loop)
     images = _drawn(trained, z, label_of)
+    if even is not None:
+        images = _even(images, even, steps, loop)
     tiles = [images] if nearest is None else [images, _nearest(trained, images, nearest)]
     columns = steps - 1 if loop else steps
     picture = np.concatenate([grid(trained.format.encode(rows), columns) for rows in tiles])
@@ -269,6 +279,29 @@ def _nearest(trained: "Trained", images: "Tensor", by: str) -> "Tensor":
     judge = None if by == "pixels" else extractor(by)
     whose = nearest_training(images, data, judge, mirror=trained.record.data.options.flip)
     return data.format.decode(data.format.tensor(data.samples[whose.numpy()]))
+
+
+def _even(images: "Tensor", by: str, steps: int, loop: bool) -> "Tensor":
+    """Of each leg of a walk with `FINE` times as many images, those that are evenly spaced."""
+    import torch
+
+    from zerosum import latent
+    from zerosum.metrics.lpips import lpips
+
+    distance = latent.l2
+    if by == "lpips":
+        squared = lpips()  # a sum of squares: of a step half as long it is a quarter
+
+        def distance(x: "Tensor", y: "Tensor") -> "Tensor":
+            return squared(x, y).clamp_min(0).sqrt()
+
+    whole = torch.cat([images, images[:1]]) if loop else images
+    leg = (steps - 1) * FINE
+    chosen = [
+        start + latent.evenly(whole[start : start + leg + 1], distance, steps)[:-1]
+        for start in range(0, len(whole) - 1, leg)
+    ]
+    return whole[torch.cat([*chosen, torch.tensor([] if loop else [len(whole) - 1]).long()])]
 
 
 def _smoothness(

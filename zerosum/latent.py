@@ -20,6 +20,7 @@ __all__ = [
     "Way",
     "along",
     "arithmetic",
+    "evenly",
     "l2",
     "lerp",
     "neighbours",
@@ -192,6 +193,22 @@ def l2(x: Tensor, y: Tensor) -> Tensor:
     """
     distance: Tensor = (x - y).flatten(1).norm(dim=1)
     return distance
+
+
+def evenly(images: Tensor, distance: Distance, steps: int) -> Tensor:
+    """Which of a finely divided walk's images [n, …] are `steps` ones about equally far apart: int64 [steps].
+
+    Both ends are among them; the i-th is where i/(steps − 1) of the way's length lies behind, the sum of the
+    distances. A generator hardly changes along one part of a line and quickly along another; this does not.
+
+    >>> evenly(torch.tensor([[0.0], [0.0], [0.0], [2.0], [4.0]]), l2, 3)
+    tensor([0, 3, 4])
+    """
+    behind = torch.cat([images.new_zeros(1), distance(images[:-1], images[1:])]).cumsum(0)
+    marks = torch.linspace(0, 1, steps).to(behind) * behind[-1]
+    chosen = (behind[None] - marks[:, None]).abs().argmin(1)
+    chosen[-1] = len(images) - 1
+    return chosen
 
 
 class Smoothness(NamedTuple):
