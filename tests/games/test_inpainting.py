@@ -88,6 +88,7 @@ def test_filling_keeps_what_is_known_to_the_bit_for_masks_of_any_shape() -> None
         assert not torch.isclose(filled[~known], image[~known]).all()
         broken = torch.where(known, image, torch.full_like(image, torch.nan))
         assert torch.equal(filler.fill(broken, mask), filled)
+        assert torch.equal(filler.fill(image, mask == 1), filled)
         torch.testing.assert_close(
             filler.fill(image[2:3], mask[2:3] if mask.dim() == 4 else mask), filled[2:3]
         )

@@ -113,7 +113,7 @@ def test_a_run_shows_holes_filled_and_fills_and_says_that_it_has_no_samples(
 ) -> None:
     monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(recorder, "_tensorboard", lambda run, images: None)
-    options = DataOptions(str(small.npy(tmp_path / "slopes.npy", count=40)))
+    options = DataOptions(str(small.npy(tmp_path / "slopes.npy", count=200)))
     given = {**small.TINY["context-encoder"], "hole": ("centre",), "images": 160}
     out = tmp_path / "run"
     runs.start("context-encoder", options, out, Console(file=StringIO()), arguments=given, precision="fp32")
@@ -125,6 +125,9 @@ def test_a_run_shows_holes_filled_and_fills_and_says_that_it_has_no_samples(
     assert (holed[inside] == 128).all(), "the hole is grey"
     assert (holed[around] == filled[around]).all()
     assert filled[inside].std() > 0
+    assert "copied" not in (out / "metrics.jsonl").read_text(), (
+        "what was filled is like its original, as it should"
+    )
     trained = load(out)
     image, mask = torch.rand(3, 1, 16, 16) * 2 - 1, torch.ones(1, 16, 16)
     mask[:, 4:12, 4:12] = 0

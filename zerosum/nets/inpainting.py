@@ -46,7 +46,8 @@ class ContextEncoder(nn.Module):
     def fill(self, image: Tensor, mask: Tensor) -> Tensor:
         """The images with what is missing drawn, and what is known as it was, to the bit.
 
-        `image` is [B, C, H, W]; `mask`, of 0 and 1, broadcasts to it: [1, H, W], [C, H, W] or one an image.
+        `image` is [B, C, H, W]; `mask`, bool or of 0 and 1, broadcasts to it: [1, H, W], [C, H, W] or one an
+        image.
         A pixel of which one channel is missing is shown as missing. What stands in a hole, be it NaN, has no
         influence. Call it in evaluation mode, so that an image's filling does not depend on its neighbours.
 
