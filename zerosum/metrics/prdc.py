@@ -13,7 +13,7 @@ from zerosum.objectives import widened
 
 __all__ = ["PRDC", "prdc", "radii"]
 
-_ROWS = 2048
+_ROWS = 1024
 
 
 class PRDC(NamedTuple):
@@ -25,33 +25,36 @@ class PRDC(NamedTuple):
     coverage: float
 
 
-def _squared(x: Tensor, y: Tensor) -> Tensor:
-    """‖x−y‖² of all pairs [n, m], by products: both are centred alike beforehand."""
-    return (
-        torch.addmm(y.square().sum(1), x, y.T, alpha=-2).add_(x.square().sum(1, keepdim=True)).clamp_min_(0)
-    )
+def _lifted(x: Tensor, centre: Tensor | float = 0.0) -> Tensor:
+    """[x, 1, −‖x‖²/2] of x − centre, [N, D+2]; by `_turned` ones they give −½ squared distances."""
+    out = x.new_ones(len(x), x.shape[1] + 2)
+    torch.sub(x, centre, out=out[:, :-2])
+    out[:, -1] = out[:, :-2].square().sum(1) / -2
+    return out
 
 
-def _nearest(held: Tensor, distances: Tensor) -> Tensor:
-    """The k least of each row, among those held [n, k] and new ones [n, m]."""
-    k = held.shape[1]
-    few = distances.topk(min(k, distances.shape[1]), dim=1, largest=False, sorted=False).values
-    return torch.cat([held, few], 1).topk(k, dim=1, largest=False).values
+def _turned(lifted: Tensor) -> Tensor:
+    """[x, −‖x‖²/2, 1]."""
+    return torch.cat([lifted[:, :-2], lifted[:, -2:].flip(1)], 1)
 
 
-def _squared_radii(x: Tensor, k: int) -> Tensor:
-    """The squared distance of each x to its k-th nearest other, [N]; each pair of blocks is made once."""
-    blocks = x.split(_ROWS)
-    held = [x.new_full((len(block), k), torch.inf) for block in blocks]
-    for i, rows in enumerate(blocks):
-        own = _squared(rows, rows)
-        own.fill_diagonal_(torch.inf)
-        held[i] = _nearest(held[i], own)
-        for j in range(i + 1, len(blocks)):
-            across = _squared(rows, blocks[j])
-            held[i] = _nearest(held[i], across)
-            held[j] = _nearest(held[j], across.T.contiguous())
-    return torch.cat(held)[:, -1]
+def _nearest(held: Tensor, closeness: Tensor, dim: int) -> Tensor:
+    """The k greatest of those held [n, k] and of new ones along `dim`, [n, k]."""
+    few = closeness.topk(min(held.shape[1], closeness.shape[dim]), dim, sorted=False).values
+    return torch.cat([held, few if dim else few.T], 1).topk(held.shape[1], sorted=False).values
+
+
+def _edges(lifted: Tensor, k: int) -> Tensor:
+    """−½ the squared distance of each to its k-th nearest other, [N]; each pair of blocks is made once."""
+    held = lifted.new_full((len(lifted), k), -torch.inf)
+    for start in range(0, len(lifted), _ROWS):
+        stop = min(start + _ROWS, len(lifted))
+        closeness = _turned(lifted[start:stop]) @ lifted[start:].T
+        closeness.fill_diagonal_(-torch.inf)
+        held[start:stop] = _nearest(held[start:stop], closeness, 1)
+        if stop < len(lifted):
+            held[stop:] = _nearest(held[stop:], closeness[:, stop - start :], 0)
+    return held.amin(1).clamp_max_(0)
 
 
 def radii(x: Tensor, k: int = 5) -> Tensor:
@@ -62,7 +65,7 @@ def radii(x: Tensor, k: int = 5) -> Tensor:
 
     Raises ValueError where there are no k others.
     """
-    return _squared_radii(_flat(x, k, "there are"), k).sqrt()
+    return (-2 * _edges(_lifted(_flat(x, k, "there are")), k)).sqrt()
 
 
 def _flat(x: Tensor, k: int, which: str) -> Tensor:
@@ -70,9 +73,10 @@ def _flat(x: Tensor, k: int, which: str) -> Tensor:
         raise ValueError(
             f"{which} {len(x)} samples, and each needs {k} neighbours: give more, or a smaller k"
         )
-    if not bool(torch.isfinite(x).all()):
+    x = widened(x.detach().flatten(1))
+    if not bool(torch.stack(x.aminmax()).isfinite().all()):
         raise ValueError("some features are not finite (NaN or infinity)")
-    return widened(x.detach().flatten(1))
+    return x
 
 
 def prdc(real: Tensor, fake: Tensor, k: int = 5) -> PRDC:
@@ -81,7 +85,7 @@ def prdc(real: Tensor, fake: Tensor, k: int = 5) -> PRDC:
     With B(x) the open ball about x that reaches to its k-th neighbour on its own side:
     precision = share of fakes in some B(real), recall = share of reals in some B(fake),
     density = Σ over fakes of how many B(real) hold it / (kM), coverage = share of B(real) that hold a fake.
-    Distances are made in blocks of 2,048 rows, in the features' own precision (float32 at least), so
+    Distances are made in blocks of 1,024 rows, in the features' own precision (float32 at least), so
     memory grows with N + M. k is 3 in Kynkäänniemi et al. 2019, 5 in Naeem et al. 2020.
 
     >>> points = torch.arange(8.0)[:, None]
@@ -95,19 +99,17 @@ def prdc(real: Tensor, fake: Tensor, k: int = 5) -> PRDC:
     if real.shape[1] != fake.shape[1]:
         raise ValueError(f"real features have {real.shape[1]} numbers each, fake ones {fake.shape[1]}")
     centre = real.mean(0)  # a common shift changes no distance, but what rounding takes of it
-    real, fake = real - centre, fake - centre
-    of_real, of_fake = _squared_radii(real, k), _squared_radii(fake, k)
-    holds = torch.zeros(len(fake), dtype=torch.int64, device=fake.device)
+    real, fake = _lifted(real, centre), _lifted(fake, centre)
+    # A ball of radius 0 is open, so empty, whatever rounding says of distances.
+    of_real, of_fake = (edges.where(edges < 0, torch.inf) for edges in (_edges(real, k), _edges(fake, k)))
+    holds = torch.zeros(len(fake), dtype=torch.int32, device=fake.device)
     recalled, covered = torch.zeros(2, len(real), dtype=torch.bool, device=real.device)
     for start in range(0, len(real), _ROWS):
         rows = slice(start, start + _ROWS)
-        for first in range(0, len(fake), _ROWS):
-            columns = slice(first, first + _ROWS)
-            distances = _squared(real[rows], fake[columns])
-            inside = distances < of_real[rows, None]
-            holds[columns] += inside.sum(0)
-            covered[rows] |= inside.any(1)
-            recalled[rows] |= (distances < of_fake[columns]).any(1)
+        closeness = _turned(real[rows]) @ fake.T
+        holds += (closeness > of_real[rows, None]).sum(0, dtype=torch.int32)
+        covered[rows] = closeness.amax(1) > of_real[rows]
+        recalled[rows] = (closeness > of_fake).any(1)
     return PRDC(
         float((holds > 0).double().mean()),
         float(recalled.double().mean()),
