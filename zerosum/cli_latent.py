@@ -85,6 +85,8 @@ def walk(
         if start is None or to is None:
             raise ValueError("give --from and --to, the numbers of two samples, or --square a,b,c,d")
         numbers = (start, *(numbers_in(through, "--through") if through else ()), to)
+        if len(set(numbers)) == 1:
+            raise ValueError(f"--from and --to are the same sample, {to}: choose another, or some --through")
     trained = _opened(run, weights, device, truncation)
     way = latent.way_for(trained.latent, how)
     label_of = _one_class(trained, numbers, label)
