@@ -12,6 +12,7 @@ from cyclopts import App, Group, Parameter
 from zerosum import __version__, processes
 from zerosum.cli_compare import compare
 from zerosum.cli_evaluate import evaluate
+from zerosum.cli_latent import arithmetic, directions, walk
 from zerosum.cli_use import Run, export, sample
 from zerosum.recipes.glossary import SETTINGS
 from zerosum.recipes.table import RECIPES, Recipe
@@ -128,10 +129,13 @@ def _train_command(recipe: Recipe) -> Callable[..., int]:
 for _recipe in RECIPES.values():
     train.command(_train_command(_recipe), name=_recipe.name)
 
+app.command(arithmetic)
 app.command(compare)
+app.command(directions)
 app.command(evaluate)
 app.command(export)
 app.command(sample)
+app.command(walk)
 
 
 @app.command
