@@ -73,7 +73,7 @@ def draw(panel: Panel, path: Path, caption: str) -> None:
         ]
         for place, (image, said) in enumerate(zip(shown, words, strict=True)):
             axis = axes[row][place]
-            axis.imshow(_visible(image), cmap="gray", vmin=0, vmax=1)
+            axis.imshow(_visible(image).numpy(), cmap="gray", vmin=0, vmax=1)
             axis.set_title(said, fontsize=8, fontweight="bold" if place == 0 else "normal", pad=2)
             axis.set_xticks([])
             axis.set_yticks([])
