@@ -1,0 +1,257 @@
+"""`zerosum sense` on the command line: how much must be measured, with a generator and without."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from zerosum.cli_inverse import Device, How, Restarts, Seed, Steps, method_of, searching
+from zerosum.cli_use import Generator, Weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zerosum.data import Dataset
+    from zerosum.sensing import Result
+    from zerosum.trained import Trained
+
+__all__ = ["sense"]
+
+RESIDUALS = 3000  # training images whose residuals tell what the generator cannot draw
+COLUMNS = 10
+
+
+def sense(
+    run: Generator,
+    *,
+    measurements: Annotated[
+        str | None, Parameter(help="How many, with commas: 25,50,100; the protocol's if not given.")
+    ] = None,
+    protocol: Annotated[
+        str | None, Parameter(help="mnist or celeba, of Bora et al. 2017; by the channels if not given.")
+    ] = None,
+    images: Annotated[
+        str | None, Parameter(help="Images the generator never saw; the test split of its data if not given.")
+    ] = None,
+    train: Annotated[
+        str | None, Parameter(help="Training images for the rivals; the run's own if not given.")
+    ] = None,
+    noise: Annotated[
+        float | None, Parameter(help="√E‖η‖² for images in [0, 1]; the protocol's if not given.")
+    ] = None,
+    baselines: Annotated[
+        str, Parameter(help="all, none, or of lasso-pixel, lasso-dct, lasso-wavelet, lmmse; with commas.")
+    ] = "all",
+    count: Annotated[int | None, Parameter(help="Images; the protocol's if not given.")] = None,
+    restarts: Restarts = 10,
+    method: How = "auto",
+    steps: Steps = None,
+    norm: Annotated[
+        float | None, Parameter(help="Weight of ‖z‖² for the generator alone; .1 or .001.")
+    ] = None,
+    seed: Seed = 0,
+    out: Annotated[Path | None, Parameter(help="A folder; RUN/sense if not given.")] = None,
+    weights: Weights = "average",
+    device: Device = "auto",
+    json_output: Annotated[
+        bool, Parameter(name="--json", help="One JSON object on standard output.", negative="")
+    ] = False,
+) -> None:
+    """Recover images from random measurements: error against their number, with 95 % intervals, and pictures.
+
+    zerosum sense RUN --measurements 25,50,100,200,400 --noise 0.1 --baselines all. Writes results.json,
+    curve.png and pictures.png; Ctrl-C keeps the numbers of measurements that are finished.
+    """
+    import torch
+
+    from zerosum.estimators import RIVALS, Ours, rivals, training_residuals
+    from zerosum.inverse.linear import fit_spread
+    from zerosum.names import look_up
+    from zerosum.reconstruction import prior_of
+    from zerosum.recorder import console
+    from zerosum.sensing import PROTOCOLS, compare
+    from zerosum.trained import load
+
+    people = console()
+    trained = load(run, weights=weights, device=device)
+    source = prior_of(trained)
+    given = look_up(PROTOCOLS, protocol or ("mnist" if source.shape[0] == 1 else "celeba"), "protocol")
+    numbers = _numbers(measurements) if measurements else given.measurements
+    numbers = tuple(sorted({m for m in numbers if measurements or m <= math.prod(source.shape)}))
+    least = given.noise if noise is None else noise
+    truth, seen = _images(trained, images, train, count or given.count)
+    asked = RIVALS if baselines == "all" else tuple(n.strip() for n in baselines.split(",") if n.strip())
+    others = {} if baselines == "none" else rivals(seen, asked)
+    with searching("residuals of training images") as hear:
+        draw = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))[:RESIDUALS]
+        residual = fit_spread(training_residuals(source, seen[draw], hear))
+    usual = 0.1 if source.shape[0] == 1 else 0.001
+    results: list[Result] = []
+
+    def keep(result: "Result") -> None:
+        results.append(result)
+        line = f"{result.measurements:>6} {result.method:<22} {result.mean:.4f} ± {result.half:.4f}"
+        people.print(f"{line}  {result.seconds:.1f} s", highlight=False)
+
+    stopped = False
+    with searching("searching") as hear:
+        ours = Ours(
+            source,
+            residual,
+            restarts,
+            usual if norm is None else norm,
+            method_of(method, steps, source.latent.size),
+            hear=hear,
+        )
+        try:
+            compare(truth, numbers, {**ours.estimators(), **others}, noise=least, seed=seed, keep=keep)
+        except KeyboardInterrupt:
+            if not results:
+                raise
+            stopped = True
+    folder = out or trained.path / "sense"
+    folder.mkdir(parents=True, exist_ok=True)
+    report = _report(trained, results, least, seed, restarts, len(truth))
+    (folder / "results.json").write_text(
+        json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+    )
+    _curve(folder / "curve.png", results, least)
+    _pictures(folder / "pictures.png", trained, truth, results)
+    print(json.dumps(report, allow_nan=False) if json_output else f"{table(results)}\n\n{folder}")
+    if stopped:
+        raise KeyboardInterrupt
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        found = tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError(f"--measurements {text}: whole numbers with commas, as 25,50,100") from error
+    if not found:
+        raise ValueError("--measurements: give at least one number")
+    return found
+
+
+def _images(trained: "Trained", where: str | None, train: str | None, count: int) -> "tuple[Tensor, Tensor]":
+    """Truth and training images, in [0, 1]."""
+    from zerosum.evaluation import held_out, reals_of
+    from zerosum.reconstruction import photographs
+    from zerosum.recorder import console
+    from zerosum.rundata import open_with_bar
+    from zerosum.rundir import DataOptions
+
+    people = console()
+
+    def opener(options: DataOptions) -> "Dataset":
+        return open_with_bar(options, people)
+
+    if count < 2:
+        raise ValueError(f"--count must be at least 2, for an interval, not {count}")
+    seen = reals_of(trained, opener) if train is None else None
+    if where is None:
+        test = held_out(trained, opener)
+        if test is None:
+            raise ValueError(
+                f"{trained.record.data.name} keeps no test split: give --images, which the run never saw"
+            )
+        truth = test.format.decode(test.format.tensor(test.samples[:count]))
+    else:
+        truth = photographs(trained, where, opener, count)
+    if train is not None:
+        before = photographs(trained, train, opener)
+    else:
+        assert seen is not None
+        before = seen.format.decode(seen.format.tensor(seen.samples[:20_000]))
+    return (truth + 1) / 2, (before + 1) / 2
+
+
+def _report(
+    trained: "Trained", results: "Sequence[Result]", noise: float, seed: int, restarts: int, count: int
+) -> dict[str, Any]:
+    from zerosum import __version__
+    from zerosum.sensing import paired
+
+    ours = {r.measurements: r for r in results if r.method == "generator, chosen"}
+    rows = []
+    for r in results:
+        row = {
+            "method": r.method,
+            "measurements": r.measurements,
+            "mse": r.mean,
+            "half": r.half,
+            "seconds": r.seconds,
+        }
+        if r.measurements in ours and r.method != "generator, chosen":
+            ratio, p = paired(ours[r.measurements], r)
+            row |= {"over chosen": ratio, "p": p}
+        rows.append(
+            {k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in row.items()}
+        )
+    card = {
+        "run": str(trained.path),
+        "recipe": trained.record.recipe,
+        "trained on": trained.images,
+        "images": count,
+        "noise": noise,
+        "restarts": restarts,
+        "seed": seed,
+        "matrix": "A ~ N(0, 1/m), the same for all images",
+        "error": "mean square over pixels of images in [0, 1], clipped; ± 1.96 standard errors",
+        "zerosum": __version__,
+    }
+    return {"results": rows, "card": card}
+
+
+def table(results: "Sequence[Result]") -> str:
+    """A Markdown table: a row a method, a column a number of measurements."""
+    numbers = sorted({r.measurements for r in results})
+    methods = list(dict.fromkeys(r.method for r in results))
+    cells = {(r.method, r.measurements): f"{r.mean:.4f} ± {r.half:.4f}" for r in results}
+    lines = ["| mean square error | " + " | ".join(f"m = {m:,}" for m in numbers) + " |"]
+    lines.append("|---|" + "---|" * len(numbers))
+    for method in methods:
+        lines.append(f"| {method} | " + " | ".join(cells.get((method, m), "") for m in numbers) + " |")
+    return "\n".join(lines)
+
+
+def _curve(path: Path, results: "Sequence[Result]", noise: float) -> None:
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from zerosum.lab.style import CYCLE, STYLE
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        for number, method in enumerate(dict.fromkeys(r.method for r in results)):
+            some = sorted((r for r in results if r.method == method), key=lambda r: r.measurements)
+            x, y = [r.measurements for r in some], [r.mean for r in some]
+            style = "-" if method.startswith("generator") else "--"
+            half = [0.0 if math.isnan(r.half) else r.half for r in some]
+            colour = CYCLE[number % len(CYCLE)]
+            axes.errorbar(x, y, half, label=method, color=colour, linestyle=style, marker="o", capsize=2)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("measurements m")
+        axes.set_ylabel("mean square error of a pixel")
+        axes.set_title(f"Recovered from m random measurements, noise {noise:g}; 95 % intervals")
+        figure.legend(loc="outside right upper")
+        figure.savefig(path, metadata={"Software": None})
+
+
+def _pictures(path: Path, trained: "Trained", truth: "Tensor", results: "Sequence[Result]") -> None:
+    """Originals above, then a row for each method, at each number of measurements in turn."""
+    import numpy as np
+
+    from zerosum.data.pictures import grid, save_image, suffix_of
+
+    columns = min(COLUMNS, len(truth))
+    rows = [truth, *(r.images for r in results)]
+    stored = np.concatenate([trained.format.encode(2 * row[:columns].cpu() - 1) for row in rows])
+    drawn = grid(stored, columns)
+    save_image(path.with_suffix(suffix_of(drawn)), drawn)

@@ -1,0 +1,148 @@
+"""Who takes part in a comparison of compressed sensing: a generator's estimates, and its rivals'.
+
+All are given images in [0, 1] and measurements with their noise, and give images back.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from zerosum.inverse.bases import BASES
+from zerosum.inverse.beyond import choose_by_held_out, gaussian_residual, sparse_residual, whitened
+from zerosum.inverse.descent import LBFGS, LevenbergMarquardt, Method
+from zerosum.inverse.linear import Spread, fit_spread, lmmse
+from zerosum.inverse.misfit import Decode, Misfit, Prior, Whole
+from zerosum.inverse.operators import Sized
+from zerosum.inverse.search import Found, Heard
+from zerosum.inverse.sparse import lasso
+from zerosum.reconstruction import GeneratorPrior
+from zerosum.sensing import Estimator, Scene
+
+__all__ = ["OURS", "RIVALS", "Ours", "rivals", "training_residuals", "unit"]
+
+OURS = ("generator", "generator + sparse", "generator + gaussian", "generator, chosen")
+RIVALS = ("lasso-pixel", "lasso-dct", "lasso-wavelet", "lmmse")
+
+
+def unit(decode: Decode) -> Decode:
+    """A decoder's images in [0, 1].
+
+    >>> unit(lambda z: z)(torch.tensor([-1.0, 1.0]))
+    tensor([0., 1.])
+    """
+    return lambda z: (decode(z) + 1) / 2
+
+
+def rivals(train: Tensor, names: tuple[str, ...] = RIVALS) -> dict[str, Estimator]:
+    """The classical estimates by name: Lasso in three bases, and the best linear one.
+
+    `train` [N, C, H, W] in [0, 1] gives the mean from which sparse coefficients are counted, and the
+    covariance. Penalties are chosen on held-out measurements. Raises ValueError for unknown names.
+    """
+    channels, height, width = train.shape[1:]
+    spread = fit_spread(train)
+    mean = spread.mean.to(train.dtype)
+
+    def sparse(scene: Scene, kind: str) -> Tensor:
+        basis = BASES[kind]((channels, height, width))
+        return lasso(scene.operator, scene.y, basis, mean=mean, limits=(0, 1), seed=scene.seed).image
+
+    def linear(scene: Scene) -> Tensor:
+        return lmmse(scene.operator, scene.y, spread, scene.deviation, limits=(0, 1)).image.to(scene.y)
+
+    known: dict[str, Estimator] = {f"lasso-{kind}": partial(sparse, kind=kind) for kind in BASES}
+    known["lmmse"] = linear
+    for name in names:
+        if name not in known:
+            raise ValueError(f"--baselines {name}: choose all, none, or of {', '.join(RIVALS)}")
+    return {name: known[name] for name in names}
+
+
+def training_residuals(source: GeneratorPrior, train: Tensor, hear: Heard | None = None) -> Tensor:
+    """What the generator leaves of training images, x − G(z) with the nearest z a search finds.
+
+    The search starts at the encoder's latents where there is an encoder.
+    """
+    start = None if source.encode is None else source.encode(2 * train - 1)[None]
+    few = source.latent.size <= 32
+    method: Method = LevenbergMarquardt(steps=8) if few else LBFGS(steps=60)
+    found = source.search(
+        Misfit(Whole(), train), restarts=1, start=start, method=method, decoded=unit, hear=hear, at_once=128
+    )
+    return train - found.image
+
+
+@dataclass
+class Ours:
+    """The generator's estimates of a scene, each searched once; `estimators` gives them by name.
+
+    `norm` is the weight of ‖z‖² for the generator alone, .1 for MNIST and .001 for faces as published.
+    """
+
+    source: GeneratorPrior
+    residual: Spread
+    restarts: int = 10
+    norm: float = 0.1
+    method: Method | None = None
+    basis: str = "dct"
+    hear: Heard | None = None
+    _found: dict[tuple[str, int], Found] = field(default_factory=dict)
+
+    def _drawn(self, kind: str, scene: Scene, operator: Sized, y: Tensor) -> Tensor:
+        """G(z) of the latents that fit best, or that are most probable; searched once for a whole scene."""
+        whole = operator is scene.operator
+        if whole and (kind, scene.operator.m) in self._found:
+            return self._found[kind, scene.operator.m].image
+        normal = self.source.latent.law == "normal"
+        if kind == "plain":
+            misfit, norm = Misfit(operator, y), self.norm
+        else:
+            misfit, norm = whitened(operator, y, self.residual, scene.deviation), float(normal)
+        found = self.source.search(
+            misfit,
+            restarts=self.restarts,
+            seed=scene.seed,
+            method=self.method,
+            prior=Prior(norm=norm, within=None if normal else 1.0),
+            decoded=unit,
+            hear=self.hear,
+        )
+        if whole:
+            self._found[kind, scene.operator.m] = found
+        return found.image
+
+    def _image(self, name: str, scene: Scene, operator: Sized, y: Tensor) -> Tensor:
+        if name == "generator + gaussian":
+            drawn = self._drawn("probable", scene, operator, y)
+            return gaussian_residual(operator, y, drawn, self.residual, scene.deviation)
+        drawn = self._drawn("plain", scene, operator, y)
+        if name == "generator":
+            return drawn
+        return sparse_residual(operator, y, drawn, BASES[self.basis](operator.shape), seed=scene.seed)
+
+    def _chosen(self, scene: Scene) -> Tensor:
+        names = OURS[:-1]
+
+        def clipped(name: str, part: Sized, told: Tensor) -> Tensor:
+            return self._image(name, scene, part, told).clamp(0, 1)
+
+        estimates = {name: partial(clipped, name) for name in names}
+        choice = choose_by_held_out(scene.operator, scene.y, estimates, seed=scene.seed)
+        images = torch.stack([clipped(name, scene.operator, scene.y) for name in names])
+        return images[choice.errors.argmin(0), torch.arange(images.shape[1])]
+
+    def estimators(self) -> Mapping[str, Estimator]:
+        """By their names in `OURS`: alone, with either residual, and what is chosen of these."""
+
+        def alone(name: str, scene: Scene) -> Tensor:
+            return self._image(name, scene, scene.operator, scene.y)
+
+        return {**{name: partial(alone, name) for name in OURS[:-1]}, OURS[-1]: self._chosen}
+
+    def searched(self, scene: Scene) -> Found:
+        """What the search of the generator alone found of a scene."""
+        self._drawn("plain", scene, scene.operator, scene.y)
+        return self._found["plain", scene.operator.m]
