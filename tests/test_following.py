@@ -218,6 +218,23 @@ def test_a_real_run_from_the_command_line_to_its_report(tmp_path, data, capsys):
     assert do(str(run), "--every", "160", "--measures", "fd,swd", "--count", "20") == ""
 
 
+def test_a_hostile_line_is_text_on_the_page(run):
+    bad = "<script>alert(1)</script>"
+    run.recipe.write_text('{"recipe": "gan"}')
+    line = {
+        "images": 1,
+        bad: 2.0,
+        "intervals": {bad: [1, 3]},
+        "warnings": [],
+        "card": {**CARD, "extractor": bad},
+    }
+    run.measures.write_text(json.dumps({**line, "card": {**line["card"], "weights": bad}}) + "\n")
+    page = Page(write_report(run.path).read_text(encoding="utf-8"))
+    assert len(page.scripts) == 1
+    assert bad in page.text
+    assert len(page.all("svg")) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
