@@ -100,9 +100,13 @@ def evaluate(
     def opener(options: DataOptions) -> Dataset:
         return open_with_bar(options, people)
 
-    def read(where: str) -> Dataset:
+    def read(where: str, real: Dataset | None = None) -> Dataset:
         options = options_of(where, size_of(size), channels)
         found = opener(options)
+        if real is not None and {real.format.dtype, found.format.dtype} == {"float32"}:
+            scale = real.format.low, real.format.high
+            if not found.format.points and scale != (found.format.low, found.format.high):
+                found = opener(replace(options, range=scale))  # not each on a scale of its own
         return found if options.where == where else replace(found, name=f"{found.name}:{options.split}")
 
     def some(dataset: Dataset) -> Side:
@@ -128,12 +132,14 @@ def evaluate(
     elif second is None:
         raise ValueError(f"{first} is no run: give two sets of images, the real ones first")
     elif PAIRS & set(names):
-        data, other = read(first), read(second)
+        data = read(first)
+        other = read(second, data)
         real, fake = paired(data, other, (names_of(first), names_of(second)), count, seed)
     else:
-        data, fake = read(first), some(read(second))
+        data = read(first)
+        fake = some(read(second, data))
     if held is not None:
-        held_side = some(read(held))
+        held_side = some(read(held, data))
     train = of_dataset(data) if panel or FROM_TRAIN & set(names) else None
     real = real or some(data)
 

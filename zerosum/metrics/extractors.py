@@ -20,7 +20,7 @@ from torch import Tensor
 
 from zerosum.metrics.backbones import ALEXNET, VGG16, LeNet, SqueezeNet, Taps
 from zerosum.metrics.lpips import LPIPS
-from zerosum.metrics.weights import fitted, read_weights
+from zerosum.metrics.weights import fitted, in_a_line, read_weights
 from zerosum.names import build_part
 
 __all__ = ["EXTRACTORS", "Extractor", "extractor", "rounded"]
@@ -250,7 +250,7 @@ def inception(weights: str | None = None, sha256: str | None = None) -> Extracto
             )
         except (OSError, RuntimeError) as error:
             raise ValueError(
-                f"extractor inception: weights not fetched ({error}); give weights=PATH"
+                f"extractor inception: weights not fetched ({in_a_line(error)}); give weights=PATH"
             ) from error
         digest = str(module.URL_INCEPTION_V3).rsplit("-", 1)[-1].removesuffix(".pth")
     with tempfile.TemporaryDirectory() as folder:  # the package's net takes its weights as a file alone
@@ -259,7 +259,9 @@ def inception(weights: str | None = None, sha256: str | None = None) -> Extracto
         try:
             net = module.FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], str(path))
         except RuntimeError as error:
-            raise ValueError(f"weights {weights or 'inception'} are not this net's: {error}") from error
+            raise ValueError(
+                f"weights {weights or 'inception'} are not this net's: {in_a_line(error)}"
+            ) from error
 
     def part(number: int) -> Net:
         return lambda x: net((x + 1).mul(127.5).round().to(torch.uint8))[number]
@@ -298,7 +300,7 @@ def dinov2(
         what = (
             f"weights {weights} are not this net's" if weights else "weights not fetched, give weights=PATH"
         )
-        raise ValueError(f"extractor dinov2: {what} ({error})") from error
+        raise ValueError(f"extractor dinov2: {what} ({in_a_line(error)})") from error
     net = net.eval().requires_grad_(False)
     mean, spread = (torch.tensor(net.default_cfg[key])[:, None, None] for key in ("mean", "std"))
     digest = hashlib.sha256()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from zerosum.data.cache import cache_folder
 from zerosum.data.download import Remote, download
 
-__all__ = ["fitted", "read_weights"]
+__all__ = ["fitted", "in_a_line", "read_weights"]
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -69,4 +69,14 @@ def fitted(
     try:
         return make(tensors).eval().requires_grad_(False), digest
     except (RuntimeError, KeyError) as error:
-        raise ValueError(f"weights {given or name} are not this net's: {error}") from error
+        raise ValueError(f"weights {given or name} are not this net's: {in_a_line(error)}") from error
+
+
+def in_a_line(error: Exception, most: int = 200) -> str:
+    """What an error says, on one line, and where it lists every tensor its beginning.
+
+    >>> in_a_line(ValueError("two\\n\\tlines"))
+    'two lines'
+    """
+    text = " ".join(str(error).split())
+    return text if len(text) <= most else f"{text[:most]} …"
