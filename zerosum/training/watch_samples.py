@@ -15,8 +15,8 @@ NEAR = (
 BEYOND = 1.05  # and from here on as outside it: a linear output overshoots by a little, without harm
 SIDE = 16  # copies are told by coarse images, which forgive small moves and cost little
 SHELF = 4096  # training images that samples are compared with, at most
-LEAST = 20  # held-back images without which a test for copies says nothing
-JUDGED = 256  # samples tested for copies, and held-back images, at most
+LEAST = 30  # held-back images without which no number of copies would be sure enough
+JUDGED = 256  # samples tested for copies, and as many images held back, at most
 
 
 def spread(samples: Tensor, labels: Tensor | None = None) -> float:
@@ -46,41 +46,42 @@ def beside(real: Tensor, fake: Tensor, labels: Tensor | None = None) -> dict[str
     of [−1, 1]. outside: the share of values well beyond them. shift: the difference of the means over the
     reals' deviation. contrast: the deviation of all values over the reals'.
 
-    >>> sorted(beside(torch.rand(8, 2), torch.rand(8, 2)))[:2]
-    ['samples/clipped', 'samples/clipped-real']
+    >>> real = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
+    >>> beside(real, real / 2)["samples/spread"]
+    0.5
     """
     real, fake = widened(real), widened(fake)
     apart = spread(real, labels)
     deviation = float(real.double().std())
-    found = {
-        "samples/clipped": float((fake.abs() >= NEAR).double().mean()),
-        "samples/clipped-real": float((real.abs() >= NEAR).double().mean()),
-        "samples/outside": float((fake.abs() > BEYOND).double().mean()),
-    }
+    found = {}
     if apart > 0:  # else the data are one sample, whose variety none can fall short of
         found["samples/spread"] = spread(fake, labels) / apart
     if deviation > 0:
         found["samples/shift"] = float(fake.double().mean() - real.double().mean()) / deviation
         found["samples/contrast"] = float(fake.double().std()) / deviation
+    if real.dim() == 4:
+        found["samples/clipped"] = float((fake.abs() >= NEAR).double().mean())
+        found["samples/clipped-real"] = float((real.abs() >= NEAR).double().mean())
+        found["samples/outside"] = float((fake.abs() > BEYOND).double().mean())
     return found
 
 
 class Shelf:
     """Training images against which samples are held, coarse, with others set apart for comparison.
 
-    `images` [N, C, H, W] are training images; the last fifth, at most 256, is held back, and the test
-    is whether samples lie nearer to single ones of the rest than those do: `metrics.originality`.
+    `images` [N, C, H, W] are training images; the last quarter, at most 256, is held back, and the test
+    is whether as many samples lie nearer to single ones of the rest than those do: `metrics.originality`.
     Its chance and share of suspects go by the names samples/copied-p and samples/copied. A copier of a
     larger set than 4,096 images is told by the share of its copies that is here.
 
     >>> shelf = Shelf(torch.rand(200, 1, 8, 8))
     >>> len(shelf.reference), len(shelf.held)
-    (160, 40)
+    (150, 50)
     """
 
     def __init__(self, images: Tensor) -> None:
         small = self.small(images)
-        held = min(len(small) // 5, JUDGED)
+        held = min(len(small) // 4, JUDGED)
         self.reference, self.held = small[: len(small) - held], small[len(small) - held :]
 
     @staticmethod
@@ -101,6 +102,6 @@ class Shelf:
         """
         if min(len(self.held), len(fake)) < LEAST:
             return {}
-        few = self.small(fake[:JUDGED])
+        few = self.small(fake[: len(self.held)])
         told = originality(few, self.reference, self.held, moves=0)
         return {"samples/copied-p": told.p_value, "samples/copied": len(told.suspects) / len(few)}

@@ -38,10 +38,11 @@ VANISHED, BACK = 0.01, 0.03  # of the strongest gradient of the phase: healthy r
 AHEAD = 0.5  # of an undecided critic's loss: a gradient near 0 is harmless where the critic knows no better
 NARROW, WIDE = 0.5, 0.6  # spread beside the reals': runs that trained were above .6 by a third of their way
 RISING = 1.1  # a spread that grew by so much over the looks judged is on its way
-LOOKS = 3  # looks over which spread is judged: the first alone may be of a generator that has just begun
+YOUNG = 50  # steps of a phase whose looks do not count: nets have just begun
+LOOKS = 3  # looks over which spread is judged
 CLIPPED, UNCLIPPED = 0.25, 0.15  # more values at the range's ends than reals have: at most .10 where trained
 FILLED = 0.9  # of the values that reals have within the range, share at its ends: at most .62 where trained
-OUTSIDE, INSIDE = 0.05, 0.02  # share of values well outside the range, where reals have none
+OUTSIDE, INSIDE = 0.06, 0.04  # share of values well outside the range, of grown faces .024, of reals none
 SHIFTED, CENTRED = 0.6, 0.4  # of the reals' deviation: runs that trained were within .33
 HARSH, MILD = 1.5, 1.3  # deviation over the reals': runs that trained were below 1.04
 SWINGING, CALM = 0.7, 0.4  # correlation with itself a period on: healthy runs reached .58
@@ -65,22 +66,24 @@ class Sign(NamedTuple):
 class Past:
     """The lines so far, as much as is needed: the last ones, all looks, the strongest gradient.
 
-    Where nets grow, each phase begins a new past: `resets` are the images at which phases begin.
+    Where nets grow, each phase begins a new past: `resets` are the images at which phases begin, `begin`
+    the step at which this one did.
     """
 
     resets: Sequence[int] = ()
     lines: deque[Line] = field(default_factory=lambda: deque(maxlen=SWINGS))
     looks: list[Line] = field(default_factory=list)
     strongest: float = 0.0
+    begin: float = 0.0
 
     def add(self, line: Line) -> None:
         """Take in the next line."""
         if self.lines and any(self.lines[-1]["images"] <= reset < line["images"] for reset in self.resets):
+            self.strongest, self.begin = 0.0, self.lines[-1]["step"]
             self.lines.clear()
             self.looks.clear()
-            self.strongest = 0.0
         self.lines.append(line)
-        if "score/swd" in line:
+        if "score/swd" in line and line["step"] - self.begin >= YOUNG:
             self.looks.append(line)
         gradients = [line["generator/gradient"] for line in self.lines if "generator/gradient" in line]
         if gradients:  # from the first line on: it may vanish before the window is full
@@ -156,12 +159,12 @@ def narrow(past: Past, scale: Scale | None) -> Sign | None:
         f"samples lie {values[-1]:.2f} times as far apart as real ones, and lay {values[0]:.2f} times two "
         f"looks before, {_between(looks)}"
     )
-    return Sign(max(values) < NARROW and values[-1] < RISING * values[0], values[-1] > WIDE, told)
+    return Sign(max(values) < NARROW and values[-1] <= RISING * values[0], values[-1] > WIDE, told)
 
 
 def off_range(past: Past, scale: Scale | None) -> Sign | None:
     """Values lie at the range's ends or beyond, or are brighter, darker or harsher than the reals'."""
-    looks = [look for look in past.looks if "samples/clipped" in look][-2:]
+    looks = [look for look in past.looks if "samples/shift" in look][-2:]
     if len(looks) < 2:
         return None
     seen = [_strayed(look) for look in looks]
@@ -171,9 +174,9 @@ def off_range(past: Past, scale: Scale | None) -> Sign | None:
 
 def _strayed(look: Line) -> tuple[bool, bool, list[str]]:
     """Of one look: whether it strays, whether it is well within bounds, and how, in words."""
-    clipped, real = look["samples/clipped"], look["samples/clipped-real"]
-    outside, shift = look["samples/outside"], look.get("samples/shift", 0.0)
-    contrast = look.get("samples/contrast", 1.0)
+    shift, contrast = look["samples/shift"], look["samples/contrast"]
+    clipped, real = look.get("samples/clipped", 0.0), look.get("samples/clipped-real", 0.0)
+    outside = look.get("samples/outside", 0.0)
     excess = clipped - real
     filled = excess / (1 - real) if real < 1 else 0.0
     found = [
@@ -265,15 +268,15 @@ def halted(past: Past, scale: Scale | None) -> Sign | None:
     if len(looks) <= PATIENCE:
         return None
     recent, before = looks[-PATIENCE:], looks[:-PATIENCE]
-    best = min(before, key=lambda look: look["score/swd"])
-    now = min(look["score/swd"] for look in recent)
-    ratio = now / best["score/swd"] if best["score/swd"] else 1.0
-    long = recent[-1]["step"] - best["step"] >= STEPS
-    since = recent[-1]["images"] - best["images"]
+    best, now = (min(look["score/swd"] for look in some) for some in (before, recent))
+    reached = next(look for look in before if look["score/swd"] * BETTER <= best)
+    ratio = now / best if best else 1.0
+    long = recent[-1]["step"] - reached["step"] >= STEPS
+    since = recent[-1]["images"] - reached["images"]
     floor = f" (real beside real: {looks[-1]['score/floor']:.3g})" if "score/floor" in looks[-1] else ""
     told = (
-        f"score/swd was {best['score/swd']:.3g} at {best['images']:,.0f} images, and at best {now:.3g} in "
-        f"the last {PATIENCE} looks{floor}; {since:,.0f} images without progress, {_between(recent)}"
+        f"score/swd was {reached['score/swd']:.3g} at {reached['images']:,.0f} images, and at best {now:.3g} "
+        f"in the last {PATIENCE} looks{floor}; {since:,.0f} images without progress, {_between(recent)}"
     )
     arrived = _arrived(looks)
     return Sign(ratio > BETTER and long and not arrived, ratio < ANEW or arrived, told)
