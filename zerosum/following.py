@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from zerosum.metrics_log import Measured, read_measures, read_metrics
+from zerosum.metrics_log import Measured, read_measures
 from zerosum.names import look_up
 from zerosum.rundir import RunDirectory, RunError, second_name
 from zerosum.training.checkpoint import CheckpointError
@@ -28,6 +28,7 @@ KEPT_BY: Mapping[str, tuple[str, bool]] = {
     "prdc": ("coverage", False),
 }  # by measure: which of its values tells the best checkpoint, and whether lower is better
 POLL = 2.0  # seconds
+_TAIL = 2**16
 _ENDED = ("finished", "stopped", "failed")
 
 
@@ -87,8 +88,14 @@ def follow(
 
 
 def _ended(run: RunDirectory) -> bool:
-    events = read_metrics(run.path).events
-    return bool(events) and events[-1].get("event") in _ENDED
+    """Whether the last line of its log says so; a long log is not read whole each time."""
+    try:
+        with run.metrics.open("rb") as file:
+            file.seek(max(0, run.metrics.stat().st_size - _TAIL))
+            last = json.loads(file.read().splitlines()[-1])
+    except (OSError, ValueError, IndexError):  # not there yet, or being written
+        return False
+    return isinstance(last, dict) and last.get("event") in _ENDED
 
 
 def _due(run: RunDirectory, last: int, every: int, ended: bool, passed: set[Path]) -> Path | None:
