@@ -203,6 +203,19 @@ def test_arithmetic_survives_half_precision_and_distance_from_the_origin():
     )
 
 
+@every
+def test_slopes_are_of_the_samples_own_precision(kernel):
+    real, fake = (x.float() for x in samples(40, 30))
+    leaf, coarse = fake.clone().requires_grad_(), fake.bfloat16().requires_grad_()
+    (outside,) = torch.autograd.grad(mmd2(real, leaf, kernel), leaf)
+    with torch.autocast("cpu", torch.bfloat16):
+        (within,) = torch.autograd.grad(mmd2(real, leaf, kernel), leaf)
+    assert torch.equal(within, outside)
+    (slope,) = torch.autograd.grad(mmd2(real, coarse, kernel), coarse)
+    assert slope.dtype == torch.bfloat16
+    torch.testing.assert_close(slope.float(), outside, rtol=0.1, atol=0.02 * float(outside.abs().max()))
+
+
 def test_no_point_is_nearer_to_another_than_to_itself():
     x = torch.randn(50, 20)
     assert rbf([1e-3])(x, x.clone()).max() <= 1  # rounding can make ‖x−y‖² negative where it is small

@@ -7,6 +7,7 @@ compute in float32 or wider, also under autocast: distances between near points 
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -57,8 +58,24 @@ def _chains(widths: Sequence[float]) -> tuple[tuple[float, tuple[int, ...]], ...
     return tuple(chains)
 
 
+def _mixture(distances: Tensor, chains: Any, *orders: int) -> list[Tensor]:
+    """Σ_σ sᵒʳᵈᵉʳ exp(s d²) of squared distances d², with s = −1/(2σ²), for each order."""
+    totals = [torch.zeros_like(distances) for _ in orders]
+    for widest, squarings in chains:
+        slope = -0.5 / widest**2
+        # exp2, as exp takes ten times as long where it underflows.
+        power = (distances * (slope * math.log2(math.e))).exp2_()
+        for k in range(max(squarings) + 1):
+            if k > 0:
+                power.mul_(power)
+            if k in squarings:
+                for total, order in zip(totals, orders, strict=True):
+                    total.add_(power, alpha=squarings.count(k) * (slope * 2**k) ** order)
+    return totals
+
+
 class _Mixture(torch.autograd.Function):
-    """Σ_σ sᵒʳᵈᵉʳ exp(s d²) of squared distances d², with s = −1/(2σ²).
+    """`_mixture` of one order.
 
     Its derivative is the same sum of one order more, so backward needs nothing but the distances, and
     may itself be differentiated.
@@ -68,22 +85,23 @@ class _Mixture(torch.autograd.Function):
     def forward(ctx: Any, distances: Tensor, chains: Any, order: int) -> Tensor:
         ctx.save_for_backward(distances)
         ctx.chains, ctx.order = chains, order
-        total = torch.zeros_like(distances)
-        for widest, squarings in chains:
-            slope = -0.5 / widest**2
-            # exp2, as exp takes ten times as long where it underflows.
-            power = torch.exp2(distances * (slope * math.log2(math.e)))
-            for k in range(max(squarings) + 1):
-                if k > 0:
-                    power.mul_(power)
-                if k in squarings:
-                    total.add_(power, alpha=squarings.count(k) * (slope * 2**k) ** order)
-        return total
+        return _mixture(distances, chains, order)[0]
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None]:
         (distances,) = ctx.saved_tensors
         return outer[0] * _Mixture.apply(distances, ctx.chains, ctx.order + 1), None, None
+
+
+@dataclass(frozen=True)
+class _Radial:
+    """k(x, y) = f(‖x−y‖²): `value` is f, differentiable; `both` gives f and f′ beside, in one go."""
+
+    value: Callable[[Tensor], Tensor]
+    both: Callable[[Tensor], Sequence[Tensor]]
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.value(_squared_distances(x, y))
 
 
 def rbf(widths: Sequence[float]) -> Kernel:
@@ -98,11 +116,11 @@ def rbf(widths: Sequence[float]) -> Kernel:
     """
     chains = _chains(_positive("widths", widths))
 
-    def kernel(x: Tensor, y: Tensor) -> Tensor:
-        value: Tensor = _Mixture.apply(_squared_distances(x, y), chains, 0)
-        return value
+    def value(distances: Tensor) -> Tensor:
+        found: Tensor = _Mixture.apply(distances, chains, 0)
+        return found
 
-    return kernel
+    return _Radial(value, lambda distances: _mixture(distances, chains, 0, 1))
 
 
 def rational_quadratic(alphas: Sequence[float]) -> Kernel:
@@ -115,12 +133,11 @@ def rational_quadratic(alphas: Sequence[float]) -> Kernel:
     """
     alphas = _positive("alphas", alphas)
 
-    def kernel(x: Tensor, y: Tensor) -> Tensor:
-        distances = _squared_distances(x, y)
-        parts = ((1 + distances / (2 * alpha)).pow(-alpha) for alpha in alphas)
+    def total(distances: Tensor, order: int) -> Tensor:
+        parts = ((1 + distances / (2 * alpha)).pow(-alpha - order) * (-0.5) ** order for alpha in alphas)
         return sum(parts, torch.zeros_like(distances))
 
-    return kernel
+    return _Radial(lambda d: total(d, 0), lambda d: [total(d, 0), total(d, 1)])
 
 
 def polynomial(degree: int = 3, gamma: float | None = None, coef: float = 1.0) -> Kernel:
@@ -140,6 +157,81 @@ def polynomial(degree: int = 3, gamma: float | None = None, coef: float = 1.0) -
     return kernel
 
 
+class _Sum(torch.autograd.Function):
+    """Σ f(‖xᵢ−yⱼ‖²) over all pairs, float64, 0-d; over those of x with itself where y is None.
+
+    Its slope, 2 Σⱼ f′(‖xᵢ−yⱼ‖²)(xᵢ−yⱼ) in xᵢ, comes of the same blocks, which are not held. Where a graph
+    of it is wanted, `plain` gives the sum again, of operations that have one.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, y: Tensor | None, kernel: _Radial, diagonal: bool, plain: Callable[..., Tensor]
+    ) -> Tensor:
+        ctx.plain = plain
+        with torch.autocast(x.device.type, enabled=False):
+            value, slopes = _swept(x, y, kernel, diagonal, ctx.needs_input_grad[:2])
+        ctx.save_for_backward(x, y, *slopes)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        *given, of_x, of_y = ctx.saved_tensors
+        slopes = [None if slope is None else (outer[0] * slope).to(slope.dtype) for slope in (of_x, of_y)]
+        if torch.is_grad_enabled():
+            moved = [sample for sample, slope in zip(given, slopes, strict=True) if slope is not None]
+            again = list(torch.autograd.grad(ctx.plain(*given), moved, outer[0], create_graph=True))
+            slopes = [None if slope is None else again.pop(0) for slope in slopes]
+        return *slopes, None, None, None
+
+
+def _swept(
+    x: Tensor, y: Tensor | None, kernel: _Radial, diagonal: bool, wanted: Sequence[bool]
+) -> tuple[Tensor, list[Tensor | None]]:
+    """The sum of `_Sum`, and its slopes in x and in y where they are wanted."""
+    other, within = (x, True) if y is None else (y, False)
+    centre = widened(other).mean(0)
+    mine, theirs = (widened(sample) - centre for sample in (x, other))
+    norms, their_norms = (sample.square().sum(1) for sample in (mine, theirs))
+    # Σ w(x−y) is x Σw − Σ wy: the weights' sums, and their products with the other sample.
+    sums, their_sums = torch.zeros_like(norms), torch.zeros_like(their_norms)
+    products, their_products = torch.zeros_like(mine), torch.zeros_like(theirs)
+    if within:
+        their_sums, their_products = sums, products
+    value = x.new_zeros((), dtype=torch.float64)
+    for start in range(0, len(x), _ROWS):
+        rows = mine[start : start + _ROWS]
+        stop = start + len(rows)
+        first, rest = (start, stop) if within else (0, 0)
+        distances = torch.addmm(their_norms[first:], rows, theirs[first:].T, alpha=-2)
+        distances.add_(norms[start:stop, None]).clamp_min_(0)
+        if within:
+            distances.fill_diagonal_(0 if diagonal else torch.inf)
+        if not any(wanted):
+            found = kernel.value(distances)
+        else:
+            found, slope = kernel.both(distances)
+            if wanted[0]:
+                sums[start:stop] += slope.sum(1)
+                products[start:stop].addmm_(slope, theirs[first:])
+            if within or wanted[1]:
+                slope = slope[:, rest - first :]
+                their_sums[rest:] += slope.sum(0)
+                their_products[rest:].addmm_(slope.T, rows)
+        value += found.sum(1).double().sum()
+        if within:
+            value += found[:, len(rows) :].sum(1).double().sum()
+    times = 4 if within else 2  # within, a pair comes twice
+
+    def slope_of(like: Tensor, sample: Tensor, sums: Tensor, products: Tensor) -> Tensor:
+        return (times * (sums[:, None] * sample - products)).to(like.dtype)
+
+    return value, [
+        slope_of(x, mine, sums, products) if wanted[0] else None,
+        slope_of(other, theirs, their_sums, their_products) if wanted[1] else None,
+    ]
+
+
 def _sum(x: Tensor, y: Tensor, kernel: Kernel, hold: bool) -> Tensor:
     """Σ k(xᵢ, yⱼ), float64: rows are summed as they are, their sums in double."""
 
@@ -152,14 +244,22 @@ def _sum(x: Tensor, y: Tensor, kernel: Kernel, hold: bool) -> Tensor:
     return again
 
 
-def _across(x: Tensor, y: Tensor, kernel: Kernel) -> Tensor:
+def _across(x: Tensor, y: Tensor, kernel: Kernel, plain: bool = False) -> Tensor:
     """Σ over all pairs of one sample with the other."""
+    if isinstance(kernel, _Radial) and not plain:
+        swept: Tensor = _Sum.apply(x, y, kernel, True, lambda x, y: _across(x, y, kernel, plain=True))
+        return swept
     hold = len(x) * len(y) <= _HELD
     return torch.stack([_sum(rows, y, kernel, hold) for rows in x.split(_ROWS)]).sum()
 
 
-def _within(x: Tensor, kernel: Kernel, diagonal: bool) -> Tensor:
+def _within(x: Tensor, kernel: Kernel, diagonal: bool, plain: bool = False) -> Tensor:
     """Σ over all pairs of a sample with itself, i = j only if `diagonal`; half of them are computed."""
+    if isinstance(kernel, _Radial) and not plain:
+        swept: Tensor = _Sum.apply(
+            x, None, kernel, diagonal, lambda x, _: _within(x, kernel, diagonal, plain=True)
+        )
+        return swept
     hold, sums = len(x) ** 2 <= _HELD, []
     for start in range(0, len(x), _ROWS):
         rows, rest = x[start : start + _ROWS], x[start + _ROWS :]
@@ -189,7 +289,8 @@ def mmd2(real: Tensor, fake: Tensor, kernel: Kernel, estimate: Estimate = "unbia
     of samples, in time linear in N, unbiased but noisier.
 
     Differentiable in both samples, twice too. Kernel matrices are made in blocks of rows, so memory
-    grows with N; backward holds the blocks of up to 16 million pairs and makes those of more again.
+    grows with N. The slopes of `rbf` and `rational_quadratic` come with the value, of the same blocks; for
+    other kernels backward holds the blocks of up to 16 million pairs and makes those of more again.
     With several processes, gather the samples first: a mean of the parts' MMD² is another number.
 
     >>> x = torch.tensor([[0.0], [1.0]])
