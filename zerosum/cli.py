@@ -13,6 +13,7 @@ from zerosum import __version__, processes
 from zerosum.cli_compare import compare
 from zerosum.cli_evaluate import evaluate
 from zerosum.cli_latent import arithmetic, directions, walk
+from zerosum.cli_probe import probe
 from zerosum.cli_use import Run, export, sample
 from zerosum.recipes.glossary import SETTINGS
 from zerosum.recipes.table import RECIPES, Recipe
@@ -134,6 +135,7 @@ app.command(compare)
 app.command(directions)
 app.command(evaluate)
 app.command(export)
+app.command(probe)
 app.command(sample)
 app.command(walk)
 
