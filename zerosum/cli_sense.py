@@ -172,9 +172,10 @@ def _report(
     trained: "Trained", results: "Sequence[Result]", noise: float, seed: int, restarts: int, count: int
 ) -> dict[str, Any]:
     from zerosum import __version__
+    from zerosum.estimators import OURS
     from zerosum.sensing import paired
 
-    ours = {r.measurements: r for r in results if r.method == "generator, chosen"}
+    ours = {r.measurements: r for r in results if r.method == OURS[-1]}
     rows = []
     for r in results:
         row = {
@@ -184,9 +185,9 @@ def _report(
             "half": r.half,
             "seconds": r.seconds,
         }
-        if r.measurements in ours and r.method != "generator, chosen":
+        if r.measurements in ours and r.method != OURS[-1]:
             ratio, p = paired(ours[r.measurements], r)
-            row |= {"over chosen": ratio, "p": p}
+            row |= {"over ours": ratio, "p": p}
         rows.append(
             {k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in row.items()}
         )

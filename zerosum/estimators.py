@@ -16,14 +16,14 @@ from zerosum.inverse.descent import LBFGS, LevenbergMarquardt, Method
 from zerosum.inverse.linear import Spread, fit_spread, lmmse
 from zerosum.inverse.misfit import Decode, Misfit, Prior, Whole
 from zerosum.inverse.operators import Sized
-from zerosum.inverse.search import Found, Heard
+from zerosum.inverse.search import Found, Heard, nearest_of_many, random_starts
 from zerosum.inverse.sparse import lasso
 from zerosum.reconstruction import GeneratorPrior
 from zerosum.sensing import Estimator, Scene
 
 __all__ = ["OURS", "RIVALS", "Ours", "rivals", "training_residuals", "unit"]
 
-OURS = ("generator", "generator + sparse", "generator + gaussian", "generator, chosen")
+OURS = ("generator", "generator + sparse", "generator + gaussian")
 RIVALS = ("lasso-pixel", "lasso-dct", "lasso-wavelet", "lmmse")
 
 
@@ -89,60 +89,64 @@ class Ours:
     method: Method | None = None
     basis: str = "dct"
     hear: Heard | None = None
-    _found: dict[tuple[str, int], Found] = field(default_factory=dict)
+    _found: dict[tuple[str, int], tuple[Sized, Found]] = field(default_factory=dict)
 
-    def _drawn(self, kind: str, scene: Scene, operator: Sized, y: Tensor) -> Tensor:
-        """G(z) of the latents that fit best, or that are most probable; searched once for a whole scene."""
-        whole = operator is scene.operator
-        if whole and (kind, scene.operator.m) in self._found:
-            return self._found[kind, scene.operator.m].image
-        normal = self.source.latent.law == "normal"
-        if kind == "plain":
-            misfit, norm = Misfit(operator, y), self.norm
-        else:
-            misfit, norm = whitened(operator, y, self.residual, scene.deviation), float(normal)
-        found = self.source.search(
-            misfit,
-            restarts=self.restarts,
-            seed=scene.seed,
-            method=self.method,
-            prior=Prior(norm=norm, within=None if normal else 1.0),
-            decoded=unit,
-            hear=self.hear,
-        )
-        if whole:
-            self._found[kind, scene.operator.m] = found
-        return found.image
+    def _search(self, kind: str, scene: Scene, operator: Sized, y: Tensor) -> Found:
+        """The latents that fit best, or that are most probable; searched once an operator."""
+        key = kind, id(operator)
+        if key not in self._found:
+            normal = self.source.latent.law == "normal"
+            if kind == "plain":
+                misfit, norm = Misfit(operator, y), self.norm
+            else:
+                misfit, norm = whitened(operator, y, self.residual, scene.deviation), float(normal)
+            found = self.source.search(
+                misfit,
+                start=self._starts(misfit, scene),
+                seed=scene.seed,
+                method=self.method,
+                prior=Prior(norm=norm, within=None if normal else 1.0),
+                decoded=unit,
+                hear=self.hear,
+            )
+            self._found[key] = operator, found  # the operator is kept, so that its id stays its own
+        return self._found[key][1]
 
-    def _image(self, name: str, scene: Scene, operator: Sized, y: Tensor) -> Tensor:
-        if name == "generator + gaussian":
-            drawn = self._drawn("probable", scene, operator, y)
-            return gaussian_residual(operator, y, drawn, self.residual, scene.deviation)
-        drawn = self._drawn("plain", scene, operator, y)
-        if name == "generator":
-            return drawn
-        return sparse_residual(operator, y, drawn, BASES[self.basis](operator.shape), seed=scene.seed)
+    def _starts(self, misfit: Misfit, scene: Scene) -> Tensor:
+        """Random latents, the second half of them the nearest of 1,000 where there is one class."""
+        source, near = self.source, self.restarts // 2 if len(self.source.decoders) == 1 else 0
+        start = random_starts(source.latent, self.restarts - near, len(misfit.measured), scene.seed)
+        if not near:
+            return start
+        best = nearest_of_many(unit(source.decoders[0]), misfit, source.latent, near, seed=scene.seed)
+        return torch.cat([start, best])
 
-    def _chosen(self, scene: Scene) -> Tensor:
-        names = OURS[:-1]
+    def _alone(self, scene: Scene, operator: Sized, y: Tensor) -> Tensor:
+        return self._search("plain", scene, operator, y).image
 
-        def clipped(name: str, part: Sized, told: Tensor) -> Tensor:
-            return self._image(name, scene, part, told).clamp(0, 1)
+    def _sparse(self, scene: Scene, operator: Sized, y: Tensor) -> Tensor:
+        drawn, basis = self._alone(scene, operator, y), BASES[self.basis](operator.shape)
+        return sparse_residual(operator, y, drawn, basis, seed=scene.seed)
 
-        estimates = {name: partial(clipped, name) for name in names}
-        choice = choose_by_held_out(scene.operator, scene.y, estimates, seed=scene.seed)
-        images = torch.stack([clipped(name, scene.operator, scene.y) for name in names])
+    def _with_sparse(self, scene: Scene) -> Tensor:
+        """With the sparse residual, for each image that held-out measurements say gains by it."""
+        ways = {"alone": partial(self._alone, scene), "sparse": partial(self._sparse, scene)}
+        choice = choose_by_held_out(scene.operator, scene.y, ways, seed=scene.seed)
+        images = torch.stack([way(scene.operator, scene.y) for way in ways.values()])
         return images[choice.errors.argmin(0), torch.arange(images.shape[1])]
 
+    def _gaussian(self, scene: Scene) -> Tensor:
+        drawn = self._search("probable", scene, scene.operator, scene.y).image
+        return gaussian_residual(scene.operator, scene.y, drawn, self.residual, scene.deviation)
+
     def estimators(self) -> Mapping[str, Estimator]:
-        """By their names in `OURS`: alone, with either residual, and what is chosen of these."""
+        """By their names in `OURS`: the generator alone, with a sparse and with a Gaussian residual."""
 
-        def alone(name: str, scene: Scene) -> Tensor:
-            return self._image(name, scene, scene.operator, scene.y)
+        def alone(scene: Scene) -> Tensor:
+            return self._alone(scene, scene.operator, scene.y)
 
-        return {**{name: partial(alone, name) for name in OURS[:-1]}, OURS[-1]: self._chosen}
+        return dict(zip(OURS, (alone, self._with_sparse, self._gaussian), strict=True))
 
     def searched(self, scene: Scene) -> Found:
         """What the search of the generator alone found of a scene."""
-        self._drawn("plain", scene, scene.operator, scene.y)
-        return self._found["plain", scene.operator.m]
+        return self._search("plain", scene, scene.operator, scene.y)

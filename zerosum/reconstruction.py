@@ -14,6 +14,7 @@ from zerosum.inverse.descent import Method
 from zerosum.inverse.frozen import frozen
 from zerosum.inverse.misfit import Decode, Misfit, Prior
 from zerosum.inverse.search import Found, Heard, random_starts, search
+from zerosum.rundata import options_of
 from zerosum.rundir import DataOptions
 from zerosum.trained import Label, Trained
 
@@ -105,25 +106,18 @@ def prior_of(trained: Trained, label: Label | Sequence[Label] | None = None) -> 
 def photographs(trained: Trained, where: str, opener: Opener, count: int | None = None) -> Tensor:
     """Images [B, C, H, W] in [−1, 1] for a run's generator: read, cut and scaled as its data were.
 
-    `where` is a folder, an archive, an array or a named set (`celeba:test`). Raises DataError as reading
-    does, and ValueError for images of another size or number of channels that cannot be brought to it.
+    `where` is a folder, an archive, an array or a named set's split (`mnist:test`). Raises DataError as
+    reading does, and ValueError for images of another size or number of channels, where the run's own data
+    were taken as they are.
     """
     options = trained.record.data.options
-    _, height, width = trained.format.shape
-    found = opener(
-        replace(
-            options,
-            where=where,
-            size=options.size or (height, width),
-            channels=trained.format.shape[0],
-            flip=False,
-            labels=None,
-        )
-    )
+    asked = options_of(where, options.size, options.channels)
+    found = opener(replace(asked, range=options.range))
     if found.format.shape != trained.format.shape:
         raise ValueError(
             f"{where}: images of {list(found.format.shape)} (channels, height, width), and {trained.path} "
-            f"makes {list(trained.format.shape)}"
+            f"makes {list(trained.format.shape)}: bring them to that size and number of channels, or train "
+            "with --size and --channels, which then hold for them too"
         )
     some = found.samples[: len(found) if count is None else count]
     return found.format.decode(found.format.tensor(some)).contiguous()
