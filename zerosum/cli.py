@@ -12,8 +12,11 @@ from cyclopts import App, Group, Parameter
 from zerosum import __version__, processes
 from zerosum.cli_compare import compare
 from zerosum.cli_evaluate import evaluate
+from zerosum.cli_inpaint import inpaint
+from zerosum.cli_inverse import invert
 from zerosum.cli_latent import arithmetic, directions, walk
 from zerosum.cli_probe import probe
+from zerosum.cli_sense import sense
 from zerosum.cli_use import Run, export, sample
 from zerosum.recipes.glossary import SETTINGS
 from zerosum.recipes.table import RECIPES, Recipe
@@ -27,7 +30,9 @@ app = App(
     help="Train, measure and use generative adversarial networks.\n\nStart with: zerosum demo",
 )
 train = App(
-    name="train", help="Train a new run: zerosum train RECIPE --data WHERE. `zerosum recipes` lists them."
+    name="train",
+    help="Train a new run: zerosum train RECIPE --data WHERE. `zerosum recipes` lists them; zerosum evaluate "
+    "RUN --every N measures it beside.",
 )
 app.command(train)
 
@@ -135,8 +140,11 @@ app.command(compare)
 app.command(directions)
 app.command(evaluate)
 app.command(export)
+app.command(inpaint)
+app.command(invert)
 app.command(probe)
 app.command(sample)
+app.command(sense)
 app.command(walk)
 
 
