@@ -171,7 +171,7 @@ def _warnings(sides: Comparison, measures: Sequence[str]) -> list[str]:
 
 
 def for_people(found: Mapping[str, Any]) -> str:
-    """The values a line each, then the card in one line, then what to beware of.
+    """The values a line each, the card in one line, how what needs telling was taken, what to beware of.
 
     >>> print(for_people({"fd": 12.5, "intervals": {"fd": [12.0, 13.0]}, "warnings": [], "card": {
     ...     "real": {"count": 9}, "fake": {"count": 8}, "extractor": "lenet", "side": 32, "weights": "ab"}}))
@@ -186,6 +186,7 @@ def for_people(found: Mapping[str, Any]) -> str:
         interval = "" if low is None else f"  ({low:.4g} to {high:.4g})"
         lines.append(f"{name:<28}{value:>8.4g}{interval}")
     lines.append(card_line(found["card"]))
+    lines += [f"{name}: {how}" for name, how in found["card"].get("taken", {}).items()]
     return "\n".join([*lines, *(f"beware: {warning}" for warning in found["warnings"])])
 
 
