@@ -85,3 +85,11 @@ def test_radii_are_those_of_scipy():
 def test_what_cannot_be_measured_is_said(real, fake, says):
     with pytest.raises(ValueError, match=says):
         prdc(real, fake)
+
+
+def test_balls_of_radius_zero_hold_nothing():
+    draw = torch.Generator().manual_seed(4)
+    points = torch.randint(-9, 10, (20, 5), generator=draw).float()
+    real = torch.cat([points, -points]).repeat(3, 1)  # whole numbers of mean 0, so that no rounding helps
+    assert prdc(real, real + 0, k=2) == PRDC(0.0, 0.0, 0.0, 0.0)
+    assert not radii(real, 2).any()
