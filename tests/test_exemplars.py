@@ -67,7 +67,7 @@ def trained(classes: tuple[str, ...] = (), told: bool = False) -> Trained:
 
 
 def bright_or_dark(images: Tensor) -> Tensor:
-    level = 40 * images.mean((1, 2, 3))
+    level = 3 * images.mean((1, 2, 3))
     return torch.stack([-level, level], 1)
 
 
