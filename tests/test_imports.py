@@ -18,7 +18,7 @@ LAYERS = (
     {
         *("objectives", "divergences", "kernels", "transport", "penalties", "constraints", "corruptions"),
         *("regularisers", "closed"),
-        *("ada", "annealing", "augmentation", "ipms"),
+        *("ada", "annealing", "augmentation", "ipms", "kspace"),
         *("draws", "holes", "processes", "names", "relativistic"),
     },
     {"nets", "data"},

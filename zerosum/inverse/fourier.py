@@ -1,4 +1,4 @@
-"""Undersampled Fourier measurements, as magnetic resonance makes them: transform, masks, coils."""
+"""Undersampled Fourier measurements, as magnetic resonance makes them: the operator, with coils."""
 
 import math
 from dataclasses import dataclass
@@ -7,35 +7,18 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from zerosum.draws import Draws
 from zerosum.inverse.operators import Shape, check_images, spectral_norm
+from zerosum.kspace import equispaced, fourier, inverse_fourier, line_mask, variable_density
 
-__all__ = ["Fourier", "coil_sensitivities", "equispaced", "fourier", "inverse_fourier", "variable_density"]
-
-
-def fourier(x: Tensor) -> Tensor:
-    """The orthonormal transform of [..., H, W], frequency 0 and the image's origin at index size // 2.
-
-    The origin is moved to index 0 (ifftshift) before, and frequency 0 to the middle after: the two differ at
-    odd sizes. So a point in the middle has a constant, real spectrum.
-
-    >>> point = torch.zeros(3, 5); point[1, 2] = 15**0.5
-    >>> bool((fourier(point) - 1).abs().max() < 1e-6)
-    True
-    """
-    spectrum: Tensor = torch.fft.fft2(torch.fft.ifftshift(x, (-2, -1)), norm="ortho")
-    return spectrum.roll((x.shape[-2] // 2, x.shape[-1] // 2), (-2, -1))
-
-
-def inverse_fourier(k: Tensor) -> Tensor:
-    """The inverse and adjoint of `fourier`; complex.
-
-    >>> x = torch.randn(2, 5, 4)
-    >>> torch.allclose(inverse_fourier(fourier(x)).real, x, atol=1e-6)
-    True
-    """
-    image: Tensor = torch.fft.ifft2(torch.fft.ifftshift(k, (-2, -1)), norm="ortho")
-    return image.roll((k.shape[-2] // 2, k.shape[-1] // 2), (-2, -1))
+__all__ = [
+    "Fourier",
+    "coil_sensitivities",
+    "equispaced",
+    "fourier",
+    "inverse_fourier",
+    "line_mask",
+    "variable_density",
+]
 
 
 @dataclass(frozen=True)
@@ -120,80 +103,6 @@ class Fourier:
     def _maps(self, x: Tensor) -> Tensor:
         assert self.sensitivities is not None
         return self.sensitivities.to(x.device, x.to(torch.promote_types(x.dtype, torch.complex64)).dtype)
-
-
-def line_mask(shape: Shape, lines: Tensor) -> Tensor:
-    """Whole columns of frequencies: `lines` [W] → [1, H, W]; [B, W] → [B, 1, H, W].
-
-    >>> line_mask((1, 2, 4), equispaced(4, 2)).shape
-    torch.Size([1, 2, 4])
-    """
-    return lines[..., None, None, :].expand(*lines.shape[:-1], 1, shape[1], lines.shape[-1]).clone()
-
-
-def _counts(size: int, acceleration: float, centre: int) -> int:
-    """How many lines lie outside the centre: round(size / acceleration) in all."""
-    lines = round(size / acceleration) if acceleration >= 1 else 0
-    if not 1 <= lines <= size:
-        raise ValueError(f"--acceleration {acceleration:g} of {size} lines leaves none: give 1 to {size}")
-    if not 0 <= centre <= lines:
-        raise ValueError(f"--centre {centre}: with --acceleration {acceleration:g} there are {lines} lines")
-    return lines - centre
-
-
-def _middle(size: int, centre: int) -> Tensor:
-    """A full centre of so many lines about index size // 2."""
-    keep = torch.zeros(size, dtype=torch.bool)
-    start = size // 2 - centre // 2
-    keep[start : start + centre] = True
-    return keep
-
-
-def variable_density(
-    size: int, acceleration: float, *, power: float = 1.0, centre: int = 0, count: int = 1, seed: int = 0
-) -> Tensor:
-    """Lines drawn without repetition with weights |k|^−power, about a full centre: bool [count, size].
-
-    k counts lines from frequency 0, at least 1. Of each mask round(size / acceleration) lines are measured,
-    exactly, the `centre` ones about frequency 0 among them. Mask i depends on (seed, i) alone. Drawn by the
-    largest of u^(1/weight) (Efraimidis & Spirakis 2006).
-
-    Raises ValueError for an acceleration or a centre that leaves no lines.
-
-    >>> variable_density(64, 4, centre=6, count=3).sum(1).tolist()
-    [16, 16, 16]
-    """
-    others = _counts(size, acceleration, centre)
-    middle = _middle(size, centre)
-    distance = (torch.arange(size) - size // 2).abs().clamp_min(1).double()
-    uniform = Draws(seed, stop=count).uniform("lines", size).double() + 2**-25
-    keys = uniform.log() * distance**power
-    keys[:, middle] = -math.inf
-    chosen = keys.argsort(dim=1, descending=True, stable=True)[:, :others]
-    return middle.repeat(count, 1).scatter(1, chosen, True)
-
-
-def equispaced(size: int, acceleration: float, *, centre: int = 0, offset: int = 0) -> Tensor:
-    """Evenly spaced lines about a full centre: bool [size].
-
-    round(size / acceleration) lines are measured, exactly, the `centre` ones about frequency 0 among them;
-    the others are spread over the lines outside it, two neighbouring gaps differing by one at most.
-    `offset` moves them, periodically. Without a centre and with a whole acceleration that divides the size
-    the gaps are the acceleration, and frequency 0 is measured at offset 0.
-
-    Raises ValueError for an acceleration or a centre that leaves no lines.
-
-    >>> equispaced(8, 2).int().tolist()
-    [1, 0, 1, 0, 1, 0, 1, 0]
-    """
-    others = _counts(size, acceleration, centre)
-    keep = _middle(size, centre)
-    outside = (~keep).nonzero()[:, 0]
-    if others:
-        places = torch.arange(others) * len(outside) // others
-        start = len(outside) // 2 + offset  # the first goes where frequency 0 is, or would be
-        keep[outside[(places + start) % len(outside)]] = True
-    return keep
 
 
 def coil_sensitivities(coils: int, height: int, width: int, *, reach: float = 1.0) -> Tensor:
