@@ -67,12 +67,13 @@ def sense(
     """
     import torch
 
-    from zerosum.estimators import RIVALS, Ours, rivals, training_residuals
+    from zerosum.estimators import RIVALS, Ours, rivals, training_residuals, unit
     from zerosum.inverse.linear import fit_spread
+    from zerosum.inverse.misfit import Misfit, Whole
     from zerosum.names import look_up
     from zerosum.reconstruction import prior_of
     from zerosum.recorder import console
-    from zerosum.sensing import PROTOCOLS, compare
+    from zerosum.sensing import PROTOCOLS, compare, promises
     from zerosum.trained import load
 
     people = console()
@@ -112,9 +113,15 @@ def sense(
             if not results:
                 raise
             stopped = True
+    with searching("nearest images of the generator") as hear:
+        nearest = source.search(
+            Misfit(Whole(), truth), restarts=restarts, seed=seed, method=ours.method, decoded=unit, hear=hear
+        )
     folder = out or trained.path / "sense"
     folder.mkdir(parents=True, exist_ok=True)
     report = _report(trained, results, least, seed, restarts, len(truth))
+    kept = promises(results, truth, nearest.image.clamp(0, 1), least, seed)
+    report["theorem"] = [one._asdict() for one in kept]
     (folder / "results.json").write_text(
         json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8"
     )

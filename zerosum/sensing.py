@@ -15,8 +15,21 @@ from torch import Tensor
 
 from zerosum.draws import Draws, mix
 from zerosum.inverse.gaussian import Gaussian
+from zerosum.inverse.theorem import promise
 
-__all__ = ["PROTOCOLS", "Estimator", "Protocol", "Result", "Scene", "compare", "measurements_for", "paired"]
+__all__ = [
+    "PROTOCOLS",
+    "Estimator",
+    "Kept",
+    "Protocol",
+    "Result",
+    "Scene",
+    "compare",
+    "measurements_for",
+    "paired",
+    "promises",
+    "scene",
+]
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,17 @@ class Scene(NamedTuple):
     y: Tensor
     deviation: float
     seed: int
+
+
+class Kept(NamedTuple):
+    """Means over images of ‖x̂ − x‖, its bound and their difference; the least of these; the share kept."""
+
+    measurements: int
+    error: float
+    bound: float
+    slack: float
+    least: float
+    holds: float
 
 
 Estimator = Callable[[Scene], Tensor]
@@ -76,6 +100,7 @@ def scene(truth: Tensor, m: int, noise: float, seed: int = 0) -> Scene:
 
     Raises ValueError for noise below 0, and for numbers of measurements that an image cannot give.
 
+    >>> import torch
     >>> scene(torch.zeros(3, 1, 8, 8), 16, noise=0.1).y.shape
     torch.Size([3, 16])
     """
@@ -122,6 +147,35 @@ def paired(ours: Result, theirs: Result) -> tuple[float, float]:
         return ratio, math.nan
     t = float(logs.mean() / (logs.std() / math.sqrt(len(logs))).clamp_min(1e-12))
     return ratio, _two_sided(t, len(logs) - 1)
+
+
+def promises(
+    results: Sequence[Result], truth: Tensor, nearest: Tensor, noise: float, seed: int = 0
+) -> list[Kept]:
+    """What Bora et al.'s theorem promised of the generator alone, and what held, for each m.
+
+    `nearest` [B, C, H, W] are the nearest images of the generator that a search against the truth found: they
+    bound the range error from above, and with it the bound. See `zerosum.inverse.theorem`.
+    """
+    found = []
+    for result in results:
+        if result.method != "generator":
+            continue
+        some = len(result.images)
+        one = scene(truth, result.measurements, noise, seed)
+        told = promise(one.operator, one.y[:some], truth[:some], result.images, nearest[:some])
+        error, bound, slack = (float(x.mean()) for x in (told.error, told.bound, told.slack))
+        found.append(
+            Kept(
+                result.measurements,
+                error,
+                bound,
+                slack,
+                float(told.slack.min()),
+                float(told.holds.float().mean()),
+            )
+        )
+    return found
 
 
 def _two_sided(t: float, freedom: int) -> float:
