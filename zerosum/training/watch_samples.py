@@ -28,7 +28,7 @@ def spread(samples: Tensor, labels: Tensor | None = None) -> float:
     >>> spread(torch.tensor([[0.0], [2.0], [5.0], [7.0]]), torch.tensor([0, 0, 1, 1]))
     1.0
     """
-    flat = samples.flatten(1).double()
+    flat = widened(samples.flatten(1))
     if labels is None:
         centre = flat.mean(0)
     else:
@@ -52,18 +52,22 @@ def beside(real: Tensor, fake: Tensor, labels: Tensor | None = None) -> dict[str
     """
     real, fake = widened(real), widened(fake)
     apart = spread(real, labels)
-    deviation = float(real.double().std())
+    deviation = float(real.std())
     found = {}
     if apart > 0:  # else the data are one sample, whose variety none can fall short of
         found["samples/spread"] = spread(fake, labels) / apart
     if deviation > 0:
-        found["samples/shift"] = float(fake.double().mean() - real.double().mean()) / deviation
-        found["samples/contrast"] = float(fake.double().std()) / deviation
+        found["samples/shift"] = float(fake.mean() - real.mean()) / deviation
+        found["samples/contrast"] = float(fake.std()) / deviation
     if real.dim() == 4:
-        found["samples/clipped"] = float((fake.abs() >= NEAR).double().mean())
-        found["samples/clipped-real"] = float((real.abs() >= NEAR).double().mean())
-        found["samples/outside"] = float((fake.abs() > BEYOND).double().mean())
+        found["samples/clipped"] = _share(fake.abs() >= NEAR)
+        found["samples/clipped-real"] = _share(real.abs() >= NEAR)
+        found["samples/outside"] = _share(fake.abs() > BEYOND)
     return found
+
+
+def _share(marks: Tensor) -> float:
+    return int(marks.count_nonzero()) / marks.numel()
 
 
 class Shelf:
