@@ -79,7 +79,7 @@ def test_the_rows_are_the_papers_architectures(table, method):
     assert of(nets[2][0], nn.ReLU) == 4
     assert all(of(net, Gate) > 0 == of(net, nn.ReLU, nn.LeakyReLU) for net in nets[4])
     assert all(of(net, nn.Tanh) > 1 and of(net, nn.ReLU, nn.LeakyReLU) == 0 for net in nets[5])
-    assert [len(net.blocks) for net in nets[6]] == [6, 6], "20 layers"
+    assert [len(net.blocks) for net in nets[6]] == [33, 33], "101 layers"
     for row in (1, 2, 3, 4, 5):
         plain = [(n, tuple(p.shape)) for n, p in nets[0][1].named_parameters() if "weight" in n]
         here = [(n, tuple(p.shape)) for n, p in nets[row][1].named_parameters() if "weight" in n]

@@ -94,10 +94,9 @@ GRIDS: Mapping[str, Grid] = MappingProxyType(
         ),
         "robustness-small": Grid(
             "Seven architectures by four methods (Gulrajani et al. 2017, figure 2), for small images and one "
-            "core: all rates ten times the paper's, nets narrower, 20 layers for 101, batches of 32, few "
-            "images, and the critic's last fakes judged again in the generator's turn. Samples are of the "
-            "last weights.",
-            _architectures(width=16, kernel=4, residual_width=8, depth=20),
+            "core: all rates ten times the paper's, nets narrower, batches of 32, few images, and the "
+            "critic's last fakes judged again in the generator's turn. Samples are of the last weights.",
+            _architectures(width=16, kernel=4, residual_width=8, depth=101),
             _methods(10.0),
             {**_ALL, "latent": 64, "batch": 32, "fakes": "shared"},
             32_000,
