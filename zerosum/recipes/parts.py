@@ -19,9 +19,11 @@ from zerosum import (
 )
 from zerosum.constraints import Constraint
 from zerosum.corruptions import Corruption
+from zerosum.draws import Draws
 from zerosum.games.game import Clock
 from zerosum.games.likelihood import Likelihood, bernoulli, gaussian
 from zerosum.holes import HOLES, Hole
+from zerosum.kspace import SAMPLINGS, Sampling
 from zerosum.names import build_part
 from zerosum.nets.minibatch import BATCH_LAYERS
 from zerosum.objectives import Objective
@@ -47,6 +49,7 @@ __all__ = [
     "optimiser_of",
     "penalties_of",
     "regularisers_of",
+    "sampling_of",
     "schedule_of",
 ]
 
@@ -174,6 +177,7 @@ PARTS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "batch_layer": BATCH_LAYERS,
     "likelihood": LIKELIHOODS,
     "hole": HOLES,
+    "sampling": SAMPLINGS,
     "optimiser": OPTIMISERS,
     "schedule": SCHEDULES,
 }  # by the setting that names them
@@ -231,6 +235,17 @@ def holes_of(texts: Sequence[str]) -> tuple[Hole, ...]:
     2
     """
     return tuple(build_part(HOLES, text, "hole") for text in texts)
+
+
+def sampling_of(text: str, shape: tuple[int, int, int]) -> Sampling:
+    """Masks of spectra by name and parameters, tried once on images of this shape (C, H, W).
+
+    >>> sampling_of("equispaced:acceleration=2", (1, 8, 8))(Draws(stop=5), (8, 8)).shape
+    torch.Size([5, 1, 8, 8])
+    """
+    sampling = build_part(SAMPLINGS, text, "sampling")
+    sampling(Draws(stop=1), shape[1:])
+    return sampling
 
 
 def likelihood_of(text: str) -> Likelihood:

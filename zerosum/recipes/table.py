@@ -16,6 +16,8 @@ from zerosum.recipes.labelled import acgan, cgan, projection_gan
 from zerosum.recipes.likelihood import PRESETS as VAE
 from zerosum.recipes.likelihood import vae
 from zerosum.recipes.modern import r3gan
+from zerosum.recipes.mri import PRESETS as MRI
+from zerosum.recipes.mri import gancs
 from zerosum.recipes.residual import sngan, wgan_gp_resnet
 from zerosum.recipes.system import System
 
@@ -309,6 +311,13 @@ RECIPES: Mapping[str, Recipe] = {
             context_encoder,
             "Pathak et al. 2016, Context Encoders: Feature Learning by Inpainting, arXiv:1604.07379",
             CONTEXT,
+        ),
+        Recipe(
+            "gancs",
+            gancs,
+            "Mardani et al. 2017, Deep Generative Adversarial Networks for Compressed Sensing Automates MRI, "
+            "arXiv:1706.00051",
+            MRI,
         ),
     )
 }
