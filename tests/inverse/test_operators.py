@@ -44,6 +44,7 @@ OPERATORS: dict[str, Sized] = {
     "fourier": Fourier(RGB, line_mask(RGB, variable_density(6, 2)[0])),
     "fourier-odd": Fourier(ODD, line_mask(ODD, variable_density(7, 2.4, seed=4)[0])),
     "fourier-half": Fourier(GREY, line_mask(GREY, equispaced(8, 2, offset=1))),
+    "fourier-one-side": Fourier(GREY, line_mask(GREY, torch.arange(8) == 5)),
     "fourier-paired": Fourier(PAIR, line_mask(PAIR, equispaced(6, 3, offset=1)), paired=True),
     "coils": Fourier(ODD, line_mask(ODD, equispaced(7, 2)), coil_sensitivities(4, 5, 7)),
     "coils-paired": Fourier(PAIR, line_mask(PAIR, equispaced(6, 2)), coil_sensitivities(3, 5, 6), True),

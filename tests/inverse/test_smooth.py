@@ -97,7 +97,7 @@ def test_inpainting_finds_the_least_variation():
     # The limit of the penalised problem, found by the other solver.
     other = tv_reconstruct(mask, mask.forward(x), 0.003, tolerance=1e-4)
     least = float(total_variation(found.image))
-    assert least == pytest.approx(float(total_variation(other.image)), rel=0.02)
+    assert least == pytest.approx(float(total_variation(other.image)), rel=0.05)
     assert least < float(total_variation(x))
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zerosum.inverse.gaussian import Gaussian
-from zerosum.inverse.theorem import promise, restricted_eigenvalue
+from zerosum.inverse.theorem import Promise, promise, restricted_eigenvalue
 
 K, M, SHAPE = 5, 25, (1, 10, 10)
 CASES = 200
@@ -63,6 +63,13 @@ def test_the_bound_holds_for_all_matrices_images_and_noise():
         )
     assert torch.stack(held).all()
     assert 2 < float(torch.stack(ratios).median()) < 8  # how loose it is: more than it need be
+
+
+def test_each_term_is_weighted_as_the_theorem_says():
+    told = Promise(*(torch.tensor([value]) for value in (0.5, 0.25, 0.125, 4.0)))
+    assert told.bound.item() == 6 * 0.5 + 3 * 0.25 + 2 * 0.125
+    assert told.slack.item() == 0
+    assert told.holds.item()
 
 
 def test_a_worse_answer_is_paid_for_by_epsilon():
