@@ -125,7 +125,7 @@ class Reconstruction(Game):
         return torch.where(keep, y, 0), keep
 
     def shown(self, net: nn.Module, real: Tensor, draw: Draws) -> Tensor:
-        """Of real images [n, C, H, W] in [−1, 1]: zero-filled, and what a net makes of it, [n, 2, C, H, W]."""
+        """Of real images [n, C, H, W] in [−1, 1]: zero-filled, and what a net makes, [n, 2, C, H, W]."""
         y, keep = self.measured(_intensity(real), draw)
         assert isinstance(net, Reconstructor)
         filled = consistent(torch.zeros_like(y.real), y, keep).clamp(0, 1)
