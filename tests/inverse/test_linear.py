@@ -69,14 +69,15 @@ def test_it_is_the_posterior_of_a_gaussian(operator):
     assert torch.allclose(found.variance, variance.expand(4, *SHAPE), atol=1e-9)
 
 
-def test_directions_and_a_rest_are_their_covariance():
+@every
+@pytest.mark.parametrize("noise", [0.1, 1e-3])
+def test_directions_and_a_rest_are_their_covariance(operator, noise):
     spread = fit_spread(draw(300), rank=5)
-    y = OPERATORS["gaussian"].forward(draw(2, 1))
-    found = lmmse(OPERATORS["gaussian"], y, spread, 0.1, limits=None)
-    mean, covariance = spread.mean.flatten(), spread.covariance()
-    image, variance = posterior(OPERATORS["gaussian"], y, 0.1, mean, covariance)
-    assert torch.allclose(found.image, image, atol=1e-9)
-    assert torch.allclose(found.variance[1], variance, atol=1e-9)
+    y = operator.forward(draw(2, 1))
+    found = lmmse(operator, y, spread, noise, limits=None)
+    image, variance = posterior(operator, y, noise, spread.mean.flatten(), spread.covariance())
+    assert torch.allclose(found.image, image, atol=1e-8)
+    assert torch.allclose(found.variance[1], variance, atol=1e-8)
 
 
 def test_the_spread_is_the_sample_covariance():
