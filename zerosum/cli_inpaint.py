@@ -39,7 +39,7 @@ def inpaint(
     mask: Annotated[
         str,
         Parameter(
-            help="centre, half:left, random:0.8, pattern, blocks, or an image file whose black is missing."
+            help="centre, half, random:0.8, pattern, blocks, or an image file whose black is missing."
         ),
     ] = "centre",
     baselines: Annotated[
