@@ -27,7 +27,7 @@ LAYERS = (
     {"recipes", "lab"},
     {
         *("rundata", "rundir", "recorder", "runs", "trained", "checking", "interruption", "export", "folder"),
-        *("evaluation", "probing", "reconstruction", "sensing", "estimators", "filling"),
+        *("evaluation", "probing", "reconstruction", "sensing", "estimators", "filling", "mri"),
         "exemplars",
     },
     {
@@ -39,7 +39,7 @@ LAYERS = (
         "cli",
         "cli_compare",
         "cli_evaluate",
-        *("cli_inpaint", "cli_inverse", "cli_sense"),
+        *("cli_inpaint", "cli_inverse", "cli_mri", "cli_sense"),
         "cli_lab",
         "cli_latent",
         "cli_probe",

@@ -15,6 +15,7 @@ from zerosum.cli_evaluate import evaluate
 from zerosum.cli_inpaint import inpaint
 from zerosum.cli_inverse import invert
 from zerosum.cli_latent import arithmetic, directions, walk
+from zerosum.cli_mri import mri
 from zerosum.cli_probe import probe
 from zerosum.cli_sense import sense
 from zerosum.cli_use import Run, export, sample
@@ -142,6 +143,7 @@ app.command(evaluate)
 app.command(export)
 app.command(inpaint)
 app.command(invert)
+app.command(mri)
 app.command(probe)
 app.command(sample)
 app.command(sense)
