@@ -5,12 +5,12 @@ import torch
 from torch import Tensor
 
 from zerosum.inverse.bases import DCT
-from zerosum.inverse.beyond import Shown, choose_by_held_out, gaussian_residual, sparse_residual, whitened
+from zerosum.inverse.beyond import choose_by_held_out, gaussian_residual, sparse_residual, whitened
 from zerosum.inverse.descent import LevenbergMarquardt
 from zerosum.inverse.gaussian import Gaussian
 from zerosum.inverse.linear import Spread, fit_spread, lmmse
 from zerosum.inverse.misfit import Misfit, Prior
-from zerosum.inverse.operators import Sized
+from zerosum.inverse.operators import Shown, Sized
 from zerosum.inverse.search import search
 
 SHAPE = (1, 6, 6)

@@ -16,10 +16,10 @@ from zerosum.draws import Draws, mix
 from zerosum.inverse.bases import Basis
 from zerosum.inverse.linear import Spread, lmmse
 from zerosum.inverse.misfit import Misfit
-from zerosum.inverse.operators import Shape, Sized, matrix, vector
+from zerosum.inverse.operators import Shown, Sized, matrix, vector
 from zerosum.inverse.sparse import fista, held_out_penalty
 
-__all__ = ["Choice", "Shown", "choose_by_held_out", "gaussian_residual", "sparse_residual", "whitened"]
+__all__ = ["Choice", "choose_by_held_out", "gaussian_residual", "sparse_residual", "whitened"]
 
 Estimate = Callable[[Sized, Tensor], Tensor]
 
@@ -71,37 +71,6 @@ def gaussian_residual(operator: Sized, y: Tensor, drawn: Tensor, residual: Sprea
     """G(z) + the mean of e given what is left, μ + CAᵀS⁻¹(y − A G(z) − Aμ): [B, C, H, W]; see `whitened`."""
     left = y - operator.forward(drawn)
     return drawn + lmmse(operator, left, residual, noise, limits=None).image.to(drawn)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """An operator of which only the measurements `shown`, bool [*measured], are made; the others are 0."""
-
-    operator: Sized
-    shown: Tensor
-
-    @property
-    def shape(self) -> Shape:
-        """(C, H, W)."""
-        return self.operator.shape
-
-    @property
-    def measured(self) -> tuple[int, ...]:
-        """The whole operator's."""
-        return self.operator.measured
-
-    @property
-    def norm(self) -> float:
-        """At most that of the whole."""
-        return self.operator.norm
-
-    def forward(self, x: Tensor) -> Tensor:
-        """A x where shown, 0 elsewhere."""
-        return self.operator.forward(x) * self.shown
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """A* of what is shown."""
-        return self.operator.adjoint(y * self.shown)
 
 
 class Choice(NamedTuple):

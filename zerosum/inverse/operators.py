@@ -19,6 +19,7 @@ from zerosum.draws import Draws
 __all__ = [
     "Operator",
     "Physics",
+    "Shown",
     "Sized",
     "check_measurements",
     "extra",
@@ -189,6 +190,43 @@ def of_image(operator: Sized, index: int) -> Sized:
     if keep is None or keep.dim() <= 3:
         return operator
     return replace(operator, keep=keep[index if len(keep) > 1 else 0])  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An operator of which only the measurements `shown`, bool [..., *measured], are made; the others are 0.
+
+    >>> from zerosum.inverse.masks import Mask
+    >>> whole = Mask((1, 1, 2), torch.tensor([[[True, False]]]))
+    >>> Shown(whole, torch.tensor([[[False, True]]])).forward(torch.ones(1, 1, 2))
+    tensor([[[0., 0.]]])
+    """
+
+    operator: Sized
+    shown: Tensor
+
+    @property
+    def shape(self) -> Shape:
+        """(C, H, W)."""
+        return self.operator.shape
+
+    @property
+    def measured(self) -> tuple[int, ...]:
+        """The whole operator's."""
+        return self.operator.measured
+
+    @property
+    def norm(self) -> float:
+        """At most that of the whole."""
+        return self.operator.norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A x where shown, 0 elsewhere."""
+        return self.operator.forward(x) * self.shown
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A* of what is shown."""
+        return self.operator.adjoint(y * self.shown)
 
 
 def leading(function: Callable[[Tensor], Tensor], x: Tensor, dims: int) -> Tensor:

@@ -10,7 +10,16 @@ from torch import Tensor
 
 from zerosum.draws import Draws, mix
 from zerosum.inverse.bases import Basis
-from zerosum.inverse.operators import Operator, Sized, check_measurements, extra, matrix, of_image, vector
+from zerosum.inverse.operators import (
+    Operator,
+    Shown,
+    Sized,
+    check_measurements,
+    extra,
+    matrix,
+    of_image,
+    vector,
+)
 from zerosum.inverse.settling import State, settle
 
 __all__ = ["Sparse", "fista", "held_out_penalty", "lasso"]
@@ -195,7 +204,7 @@ def held_out_penalty(
     draw = Draws(mix(seed, "folds")).uniform("measurement", *operator.measured)[0].double()
     fold = draw.flatten().argsort().argsort().reshape(draw.shape).to(y.device) % folds
     number = torch.arange(folds, device=y.device).reshape(-1, *[1] * y.dim())
-    part = _Part(operator, fold != number)
+    part = Shown(operator, fold != number)
     base = torch.as_tensor(mean, dtype=y.real.dtype, device=y.device)
     target = y - operator.forward(base.expand(operator.shape))
     top = basis.analyse(operator.adjoint(target)).abs().amax((-3, -2, -1)).clamp_min(1e-12)
@@ -203,27 +212,10 @@ def held_out_penalty(
     errors = []
     for share in _SHARES:
         weight = (top * share * (folds - 1) / folds).expand(c.shape[:-3])
-        c, _ = _fista(part, part.hide(y), basis, weight, mean, c, operator.norm, tolerance, limit)
+        c, _ = _fista(part, y * part.shown, basis, weight, mean, c, operator.norm, tolerance, limit)
         wrong = (operator.forward(base + basis.synthesise(c)) - y) * (fold == number)
         errors.append(wrong.abs().square().flatten(-fold.dim()).sum(-1).sum(0))
     return top * torch.tensor(_SHARES, device=y.device, dtype=top.dtype)[torch.stack(errors).argmin(0)]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """An operator of which only some measurements are shown; the others are 0."""
-
-    operator: Operator
-    shown: Tensor
-
-    def hide(self, y: Tensor) -> Tensor:
-        return y * self.shown
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.hide(self.operator.forward(x))
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        return self.operator.adjoint(self.hide(y))
 
 
 def _soft(x: Tensor, cut: Tensor) -> Tensor:
