@@ -6,8 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from zerosum.evaluation import evaluate
+from zerosum.metrics.extractors import pixels
 from zerosum.metrics.inception_score import inception_score
 from zerosum.metrics.kid import kid, kid_subsets
+from zerosum.metrics.sides import of_images
 
 
 def test_equals_a_loop_over_pairs():
@@ -39,6 +42,27 @@ def test_subsets_agree_with_all_pairs():
     assert kid_subsets(real, fake, subsets=60, size=150, seed=1) != found
     with pytest.raises(ValueError, match="100 subsets of 1000 from 400 real"):
         kid_subsets(real, fake)
+
+
+@pytest.mark.parametrize("count", [40, 160])
+def test_the_interval_is_as_wide_as_the_draws_of_so_many_differ(count: int, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZEROSUM_CACHE", str(tmp_path))
+    draw = torch.Generator().manual_seed(4)
+    found = []
+    for number in range(24):
+        real, fake = (
+            of_images(f"{name} {number}", torch.rand(count, 1, 2, 2, generator=draw) * spread)
+            for name, spread in (("real", 1.0), ("fake", 0.6))
+        )
+        found.append(evaluate(real, fake, ["kid"], pixels(2)))
+    actual = float(torch.tensor([each["kid"] for each in found]).std())
+    told = [(high - low) / 2 / 1.96 for low, high in (each["intervals"]["kid"] for each in found)]
+    assert 0.6 * actual < sum(told) / len(told) < 1.5 * actual
+
+
+def test_of_too_few_for_subsets_there_is_no_interval():
+    few = of_images("few", torch.rand(3, 1, 2, 2))
+    assert evaluate(few, few, ["kid"], pixels(2))["intervals"] == {}
 
 
 def test_the_score_by_its_definition():

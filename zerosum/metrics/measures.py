@@ -43,11 +43,14 @@ def _fd_infinity(sides: Comparison) -> dict[str, Value]:
 
 
 def _kid(sides: Comparison) -> dict[str, Value]:
-    size = min(1000, sides.real.count, sides.fake.count)
+    value = kid(sides.real_features, sides.fake_features)
+    least = min(sides.real.count, sides.fake.count)
+    size = min(1000, least // 2)
+    if size < 2:
+        return {"kid": Value(value)}
     spread = kid_subsets(sides.real_features, sides.fake_features, subsets=20, size=size, seed=sides.seed)
-    # A subset's variance falls as 1/size: that of all pairs is smaller by as much.
-    deviation = spread.deviation * (size / min(sides.real.count, sides.fake.count)) ** 0.5
-    return {"kid": about(kid(sides.real_features, sides.fake_features), deviation)}
+    # Subsets of `size` vary by 1/size - 1/least, being drawn without replacement; all pairs by 1/least.
+    return {"kid": about(value, spread.deviation * (size / (least - size)) ** 0.5)}
 
 
 def _prdc(sides: Comparison) -> dict[str, Value]:
