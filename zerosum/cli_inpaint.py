@@ -38,9 +38,7 @@ def inpaint(
     *,
     mask: Annotated[
         str,
-        Parameter(
-            help="centre, half, random:0.8, pattern, blocks, or an image file whose black is missing."
-        ),
+        Parameter(help="centre, half, random:0.8, pattern, blocks, or an image file whose black is missing."),
     ] = "centre",
     baselines: Annotated[
         str,
@@ -155,9 +153,8 @@ def inpaint(
 
 
 def _mask(text: str, shape: tuple[int, int, int], count: int, seed: int) -> "Mask":
-    from zerosum.draws import Draws, mix
     from zerosum.holes import HOLES
-    from zerosum.inverse.masks import Mask, array_mask
+    from zerosum.inverse.masks import Mask, array_mask, hidden_by
     from zerosum.names import build_part
 
     path = Path(text).expanduser()
@@ -170,8 +167,7 @@ def _mask(text: str, shape: tuple[int, int, int], count: int, seed: int) -> "Mas
         with Image.open(path) as opened:
             grey = np.asarray(opened.convert("L"))
         return Mask(shape, array_mask(shape, grey > 127))
-    drawn = build_part(HOLES, text, "--mask")(Draws(mix(seed, "mask"), stop=count), shape[1:])
-    return Mask(shape, drawn > 0.5)
+    return Mask(shape, hidden_by(build_part(HOLES, text, "--mask"), shape, count=count, seed=seed))
 
 
 def _training(trained: "Trained") -> "Tensor":

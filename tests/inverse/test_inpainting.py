@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from tests.inverse.known import centre_mask, left_mask, random_mask
 from zerosum.inverse.descent import Momentum
 from zerosum.inverse.inpainting import blend, context, context_weight, paste
-from zerosum.inverse.masks import Mask, centre_mask, half_mask, random_mask
+from zerosum.inverse.masks import Mask
 from zerosum.inverse.misfit import Prior
 from zerosum.inverse.search import search
 
@@ -58,7 +59,7 @@ def dense_blend(image: torch.Tensor, drawn: torch.Tensor, keep: torch.Tensor) ->
 def test_blending_is_the_least_squares_of_gradients(kind: str) -> None:
     keep = {
         "centre": centre_mask(SHAPE),
-        "half": half_mask(SHAPE, "left"),
+        "half": left_mask(SHAPE),
         "random": random_mask(SHAPE, 0.7),
     }[kind]
     real, drawn = picture(0), picture(1)

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.inverse.known import random_mask
 from zerosum.inverse import linear as module
 from zerosum.inverse.bases import DCT, Pixel
 from zerosum.inverse.fourier import Fourier, coil_sensitivities, equispaced, line_mask
 from zerosum.inverse.gaussian import Gaussian, subsampled
 from zerosum.inverse.linear import Spread, fit_spread, lmmse
-from zerosum.inverse.masks import Mask, random_mask
+from zerosum.inverse.masks import Mask
 from zerosum.inverse.operators import matrix, vector
 from zerosum.inverse.sparse import lasso
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.inverse.known import random_mask
 from zerosum.inverse.lowrank import complete, shrink
-from zerosum.inverse.masks import Mask, random_mask
+from zerosum.inverse.masks import Mask
 
 
 def low(rank: int, side: int = 40, seed: int = 0) -> Tensor:

@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.inverse.known import centre_mask, left_mask, random_mask
+from zerosum.holes import pattern
 from zerosum.inverse.filters import Blur, antialiased, block_mean
 from zerosum.inverse.fourier import Fourier, coil_sensitivities, equispaced, line_mask, variable_density
 from zerosum.inverse.gaussian import Gaussian, subsampled
-from zerosum.inverse.masks import Mask, centre_mask, half_mask, pattern_mask, random_mask
+from zerosum.inverse.masks import Mask, hidden_by
 from zerosum.inverse.operators import (
     Sized,
     check_measurements,
@@ -26,9 +28,9 @@ KERNEL = torch.tensor([[0.1, 0.3, 0.2, 0.05], [0.0, 0.25, -0.1, 0.4], [0.7, 0.2,
 
 OPERATORS: dict[str, Sized] = {
     "centre": Mask(RGB, centre_mask(RGB)),
-    "half": Mask(ODD, half_mask(ODD, "left")),
+    "half": Mask(ODD, left_mask(ODD)),
     "random": Mask(RGB, random_mask(RGB, 0.8)),
-    "pattern": Mask(GREY, pattern_mask(GREY)),
+    "pattern": Mask(GREY, hidden_by(pattern(), GREY)),
     "mask-by-channel": Mask(RGB, torch.arange(108).reshape(RGB) % 3 > 0),
     "gaussian": Gaussian(RGB, 20),
     "gaussian-unstored": Gaussian(RGB, 20, store=False),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zerosum.inverse.masks import centre_mask, random_mask
+from tests.inverse.known import centre_mask, random_mask
 from zerosum.inverse.patches import nearest_image, patch_fill
 
 SHAPE = (3, 16, 16)

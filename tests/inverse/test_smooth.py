@@ -6,9 +6,10 @@ import torch
 from skimage.restoration import denoise_tv_chambolle, inpaint_biharmonic
 from torch import Tensor
 
+from tests.inverse.known import centre_mask, random_mask
 from zerosum.inverse.filters import Blur, gaussian_kernel
 from zerosum.inverse.gaussian import Gaussian
-from zerosum.inverse.masks import Mask, centre_mask, random_mask
+from zerosum.inverse.masks import Mask
 from zerosum.inverse.smooth import (
     biharmonic,
     total_variation,

@@ -1,19 +1,17 @@
 """Masks: which pixels are known. True (1) is known, False (0) is missing."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from zerosum.draws import Draws
+from zerosum.draws import Draws, mix
+from zerosum.holes import Hole
 from zerosum.inverse.operators import Shape, check_images
 
-__all__ = ["Mask", "array_mask", "centre_mask", "half_mask", "pattern_mask", "random_mask"]
-
-Side = Literal["left", "right", "top", "bottom"]
+__all__ = ["Mask", "array_mask", "hidden_by"]
 
 
 @dataclass(frozen=True)
@@ -64,74 +62,17 @@ class Mask:
         return self.forward(y)
 
 
-def centre_mask(shape: Shape, share: float = 0.5) -> Tensor:
-    """A hole in the middle, `share` of the height and of the width: [1, H, W].
+def hidden_by(hole: Hole, shape: Shape, *, count: int | None = None, seed: int = 0) -> Tensor:
+    """A mask by a hole of `zerosum.holes`, bool: [1, H, W], or [count, 1, H, W], one for each image.
 
-    The paper's is half of each (Yeh et al. 2017, section 4). An odd remainder goes right and down.
+    Image i's mask depends on (seed, i) alone.
 
-    >>> centre_mask((3, 4, 4))[0].int().tolist()
+    >>> from zerosum.holes import centre
+    >>> hidden_by(centre(), (3, 4, 4))[0].int().tolist()
     [[1, 1, 1, 1], [1, 0, 0, 1], [1, 0, 0, 1], [1, 1, 1, 1]]
     """
-    _check_share(share, "centre")
-    keep = torch.ones(1, *shape[1:], dtype=torch.bool)
-    height, width = (round(share * size) for size in shape[1:])
-    top, left = (shape[1] - height) // 2, (shape[2] - width) // 2
-    keep[:, top : top + height, left : left + width] = False
-    return keep
-
-
-def half_mask(shape: Shape, side: Side = "right") -> Tensor:
-    """One half missing: [1, H, W]. `side` is what is missing; of an odd size the smaller half.
-
-    >>> half_mask((1, 1, 4)).int().tolist()
-    [[[1, 1, 0, 0]]]
-    """
-    keep = torch.ones(1, *shape[1:], dtype=torch.bool)
-    size = shape[1 if side in ("top", "bottom") else 2] // 2
-    hidden = {
-        "left": keep[:, :, :size],
-        "right": keep[:, :, shape[2] - size :],
-        "top": keep[:, :size],
-        "bottom": keep[:, shape[1] - size :],
-    }
-    hidden[side].fill_(False)
-    return keep
-
-
-def random_mask(shape: Shape, missing: float = 0.8, *, count: int | None = None, seed: int = 0) -> Tensor:
-    """Pixels missing at random, all channels alike: [1, H, W], or [count, 1, H, W], one for each image.
-
-    The number missing is `missing`·H·W, rounded, exactly. Image i's mask depends on (seed, i) alone.
-
-    >>> int(random_mask((3, 10, 10), 0.8).sum())
-    20
-    """
-    _check_share(missing, "random")
-    pixels = shape[1] * shape[2]
-    order = Draws(seed, stop=count or 1).uniform("mask", pixels).double().argsort(dim=1, stable=True)
-    return _hiding(order, missing, shape, count)
-
-
-def pattern_mask(
-    shape: Shape, missing: float = 0.25, *, scale: float = 6.0, count: int | None = None, seed: int = 0
-) -> Tensor:
-    """Random blobs missing: the largest values of smooth noise: [1, H, W] or [count, 1, H, W].
-
-    Smoothed by a periodic Gaussian of `scale` pixels and cut where `missing` of the pixels are hidden, as
-    context encoders do with a texture (Pathak et al. 2016, section 3.3: a quarter).
-
-    >>> int((~pattern_mask((1, 16, 16), 0.25)).sum())
-    64
-    """
-    _check_share(missing, "pattern")
-    height, width = shape[1:]
-    noise = Draws(seed, stop=count or 1).normal("pattern", height, width).double()
-    frequency = torch.fft.fftfreq(height).double()[:, None] ** 2 + torch.fft.rfftfreq(width).double() ** 2
-    smooth = torch.fft.irfft2(
-        torch.fft.rfft2(noise) * torch.exp(-2 * (torch.pi * scale) ** 2 * frequency), s=(height, width)
-    )
-    order = smooth.flatten(1).argsort(dim=1, descending=True, stable=True)
-    return _hiding(order, missing, shape, count)
+    keep = hole(Draws(mix(seed, "mask"), stop=count or 1), shape[1:]) > 0.5
+    return keep[0] if count is None else keep
 
 
 def array_mask(shape: Shape, values: ArrayLike | Tensor) -> Tensor:
@@ -150,16 +91,3 @@ def array_mask(shape: Shape, values: ArrayLike | Tensor) -> Tensor:
     if not bool(torch.isfinite(numbers.double()).all()) or len(numbers.unique()) > 2:
         raise ValueError("--mask must hold two values, 0 where a pixel is missing; this has more")
     return numbers != 0
-
-
-def _hiding(order: Tensor, missing: float, shape: Shape, count: int | None) -> Tensor:
-    """The masks that hide the first pixels of each order [N, H·W]."""
-    keep = torch.ones(order.shape, dtype=torch.bool)
-    keep.scatter_(1, order[:, : round(missing * order.shape[1])], False)
-    masks = keep.reshape(-1, 1, *shape[1:])
-    return masks if count is not None else masks[0]
-
-
-def _check_share(share: float, name: str) -> None:
-    if not 0 < share < 1:
-        raise ValueError(f"--mask {name}:{share}: the share must lie between 0 and 1")

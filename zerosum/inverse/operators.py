@@ -181,8 +181,8 @@ def matrix(operator: Sized, *, block: int = 512) -> tuple[Tensor, Tensor]:
 def of_image(operator: Sized, index: int) -> Sized:
     """The operator of one image of a batch: where a mask is [B, …], the mask of that image.
 
-    >>> from zerosum.inverse.masks import Mask, random_mask
-    >>> mask = Mask((3, 8, 8), random_mask((3, 8, 8), 0.5, count=4))
+    >>> from zerosum.inverse.masks import Mask
+    >>> mask = Mask((3, 8, 8), torch.rand(4, 1, 8, 8) < 0.5)
     >>> of_image(mask, 2).keep.shape
     torch.Size([1, 8, 8])
     """
