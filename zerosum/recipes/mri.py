@@ -19,6 +19,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "width": 32,
         "blocks": 4,
         "fold": 2,
+        "rounds": 2,
         "norm": "none",
         "critic_norm": "none",
         "mse": 0.95,
@@ -27,9 +28,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "contrast": 0.5,
         "lr": 1e-3,
         "critic_lr": 2e-4,
-        "schedule": ("cosine:images=8000,to=0.05",),
+        "schedule": ("cosine:images=12000,to=0.05",),
         "average": 0.99,
-        "images": 8_000,
+        "images": 12_000,
     }
 }
 
@@ -56,7 +57,7 @@ def gancs(
     optimiser: str = "adam:beta1=0.5,beta2=0.999",
     lr: float = 1e-5,
     critic_lr: float | None = None,
-    schedule: tuple[str, ...] = ("decay:factor=1.0000693,floor=0",),
+    schedule: tuple[str, ...] = ("decay:factor=1.00006932,floor=0",),
     average: float = 0.999,
     batch: int = 4,
     images: int = 800_000,
