@@ -230,10 +230,10 @@ def _curve(path: Path, results: "Sequence[Result]", noise: float) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from zerosum.lab.style import CYCLE, STYLE
+    from zerosum.lab.style import CYCLE, STYLE, legend_below
 
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        figure = Figure(figsize=(7, 4.6), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
         for number, method in enumerate(dict.fromkeys(r.method for r in results)):
@@ -248,7 +248,7 @@ def _curve(path: Path, results: "Sequence[Result]", noise: float) -> None:
         axes.set_xlabel("measurements m")
         axes.set_ylabel("mean square error of a pixel")
         axes.set_title(f"Recovered from m random measurements, noise {noise:g}; 95 % intervals")
-        figure.legend(loc="outside right upper")
+        legend_below(figure)
         figure.savefig(path, metadata={"Software": None})
 
 
