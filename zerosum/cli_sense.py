@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["sense"]
 
 RESIDUALS = 3000  # training images whose residuals tell what the generator cannot draw
+SEARCHED = 384  # as many where each must be searched from scratch
 COLUMNS = 10
 
 
@@ -87,8 +88,11 @@ def sense(
     asked = RIVALS if baselines == "all" else tuple(n.strip() for n in baselines.split(",") if n.strip())
     others = {} if baselines == "none" else rivals(seen, asked)
     with searching("residuals of training images") as hear:
-        draw = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))[:RESIDUALS]
-        residual = fit_spread(training_residuals(source, seen[draw], hear))
+        some = RESIDUALS if source.encode is not None else SEARCHED
+        draw = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))[:some]
+        # Of few images for their size only the first directions are told apart; the rest are taken alike.
+        rank = None if len(draw) > 2 * math.prod(source.shape) else max(1, len(draw) // 4)
+        residual = fit_spread(training_residuals(source, seen[draw], hear), rank=rank)
     usual = 0.1 if source.shape[0] == 1 else 0.001
     results: list[Result] = []
 
