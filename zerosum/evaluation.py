@@ -23,7 +23,7 @@ from zerosum.names import look_up
 from zerosum.rundir import DataOptions
 from zerosum.trained import Trained, decode, generate, in_turn
 
-__all__ = ["Opener", "card_line", "evaluate", "for_people", "held_out", "of_run", "reals_of"]
+__all__ = ["Opener", "card_line", "default_judge", "evaluate", "for_people", "held_out", "of_run", "reals_of"]
 
 Opener = Callable[[DataOptions], Dataset]
 
@@ -64,6 +64,11 @@ def held_out(trained: Trained, opener: Opener) -> Dataset | None:
             continue
         return replace(found, name=f"{found.name}:{split}")
     return None
+
+
+def default_judge(points: bool) -> str:
+    """The extractor of measures where none is named."""
+    return "coordinates" if points else "vgg16"
 
 
 def _fit(real: Side, fake: Side, measures: Sequence[str]) -> None:
@@ -116,7 +121,7 @@ def evaluate(
     if not taken:
         raise ValueError(f"--measures: name at least one of {', '.join(MEASURES)}")
     _fit(real, fake, measures)
-    judge = judge or ("coordinates" if fake.points else "vgg16")
+    judge = judge or default_judge(fake.points)
     whole = not WHOLE.isdisjoint(measures)
     sides = Comparison(real, fake, judge, seed, train, held, cache, progress, whole, border)
     values: dict[str, Value] = {}

@@ -12,9 +12,10 @@ from tests import running
 from tests.pages import Page
 from tests.running import random_slopes, work_alone
 from zerosum.compare.cells import Place
-from zerosum.compare.measuring import Asked, asked_of, read_measured
+from zerosum.compare.measuring import Asked, Judge, asked_of, read_measured
 from zerosum.compare.plan import Plan, Request, plan_of
 from zerosum.compare.run import Outline, compare, settle_plan
+from zerosum.data import open_data
 from zerosum.rundir import DataOptions
 
 __all__ = ["random_slopes", "work_alone"]  # fixtures
@@ -133,7 +134,7 @@ def test_files_that_are_damaged_are_measured_again_or_said(tmp_path, data):
         asked_of(place, None)
 
 
-def test_what_cannot_be_asked_is_refused_before_anything_is_trained(tmp_path, data):
+def test_what_cannot_be_asked_is_refused_before_anything_is_trained(tmp_path, data, monkeypatch):
     with pytest.raises(ValueError, match="did you mean 'prdc'"):
         Asked(("fd", "prcd"))
     with pytest.raises(ValueError, match="--measures: name at least one of fd"):
@@ -142,7 +143,11 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_trained(tmp_path, da
         Asked(("fd",), count=0)
     with pytest.raises(ValueError, match="unknown extractor 'pixel'"):
         carry_out(tmp_path / "cmp", planned(data), Asked(("fd",), "pixel"))
+    monkeypatch.setenv("ZEROSUM_DATA", "")
+    with pytest.raises(ValueError, match=r"vgg16.*ZEROSUM_DATA is not set"):
+        carry_out(tmp_path / "cmp", planned(data), Asked(("swd", "fd")))
     assert not (tmp_path / "cmp").exists()
+    Judge(Asked(("swd",)), {"data": open_data(data)}, open_data)  # needs no weights
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from tests.judged import judge, shades
 from zerosum.draws import Draws, Latent
 from zerosum.evaluation import evaluate
 from zerosum.metrics import comparison, extractors, pairs, reading, sides
-from zerosum.metrics.measures import MEASURES
+from zerosum.metrics.measures import MEASURES, UNJUDGED
 from zerosum.metrics.sides import Maker, Side, of_images
 
 NAMES = ("dark", "dusk", "dawn", "light")
@@ -42,6 +42,7 @@ def taken(measure: str, order: torch.Tensor | None = None) -> dict[str, float]:
         maker = Maker(Latent(3), decode)
         fake = Side("run", COUNT, partial(_draw, maker), maker=maker)
     found = evaluate(real, fake, [measure], judge(), train=train, held=held)
+    assert ("extractor" in found["card"]) == (measure not in UNJUDGED)
     return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
 

@@ -11,9 +11,9 @@ from zerosum.compare.cells import Place
 from zerosum.compare.plan import Cell
 from zerosum.data import Dataset
 from zerosum.data.cache import replacing
-from zerosum.evaluation import Opener, evaluate, held_out, of_run
+from zerosum.evaluation import Opener, default_judge, evaluate, held_out, of_run
 from zerosum.metrics.extractors import extractor
-from zerosum.metrics.measures import FROM_HELD, FROM_TRAIN, MEASURES
+from zerosum.metrics.measures import FROM_HELD, FROM_TRAIN, MEASURES, UNJUDGED
 from zerosum.metrics.sides import of_dataset
 from zerosum.names import look_up
 from zerosum.trained import load
@@ -83,7 +83,8 @@ def read_measured(place: Place, cell: Cell, asked: Asked) -> dict[str, Any] | No
 class Judge:
     """Takes the measures that are asked for, of cells on these data sets (by `where`).
 
-    An extractor that is named is tried on the data when this is made. Raises ValueError where it fails.
+    The extractor, where one is named or needed, is tried on the data when this is made. Raises ValueError
+    where it fails.
     """
 
     asked: Asked
@@ -92,10 +93,11 @@ class Judge:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.asked.extractor:
-            judge = extractor(self.asked.extractor)
-            for dataset in self.data.values():
-                judge.features(of_dataset(dataset, 1).all())
+        if self.asked.extractor is None and UNJUDGED.issuperset(self.asked.measures):
+            return
+        for dataset in self.data.values():
+            judge = extractor(self.asked.extractor or default_judge(dataset.format.points))
+            judge.features(of_dataset(dataset, 1).all())
 
     def measure(self, place: Place, cell: Cell, progress: Callable[[str, int, int], None]) -> dict[str, Any]:
         """Measure a finished cell and keep what came out, or why nothing did."""

@@ -17,17 +17,20 @@ from zerosum.metrics.frechet import STUDENT, frechet_infinity, frechet_jackknife
 from zerosum.metrics.inception_score import inception_score
 from zerosum.metrics.kid import kid, kid_subsets
 from zerosum.metrics.originality import originality
-from zerosum.metrics.pairs import lpips_of_pairs, psnr_of_pairs, ssim_of_pairs
+from zerosum.metrics.pairs import PAIRS, lpips_of_pairs, psnr_of_pairs, ssim_of_pairs
 from zerosum.metrics.prdc import prdc
 from zerosum.metrics.reading import accuracy_score, conditional_accuracy
 from zerosum.metrics.repeats import birthday, within
 from zerosum.transport import sliced_wasserstein
 
-__all__ = ["FROM_HELD", "FROM_TRAIN", "MEASURES", "OF_POINTS", "WHOLE"]
+__all__ = ["FROM_HELD", "FROM_TRAIN", "MEASURES", "OF_POINTS", "UNJUDGED", "WHOLE"]
 
 WHOLE = frozenset({"fd-infinity", "kid", "prdc"})  # what needs the features of a whole side at once
 OF_POINTS = frozenset({"fd", "fd-infinity", "kid", "prdc", "swd", "modes"})  # what also judges points
 FROM_TRAIN = frozenset({"memorisation", "conditional-accuracy", "cas"})  # what needs all training images
+UNJUDGED = frozenset(
+    {"swd", "ms-ssim", "cas", "memorisation", "duplicates", "birthday", *(PAIRS - {"lpips"})}
+)  # what needs no extractor
 FROM_HELD = FROM_TRAIN  # what is better told, or told at all, with images that the generator never saw
 
 
