@@ -5,15 +5,11 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
-from zerosum.metrics.probe import Linear, balanced, difference, fit, interval, layers, probe
+from zerosum.metrics.probe import balanced, difference, fit, interval, layers, probe
 from zerosum.nets.conditional_mlp import ConditionalMLPCritic
 from zerosum.nets.dcgan import DCGANCritic
 from zerosum.nets.progan import ProGANCritic
 from zerosum.nets.resnet import ResNetCritic
-
-
-def logits(found: Linear, x: torch.Tensor) -> torch.Tensor:
-    return (x - found.shift) / found.scale @ found.weight + found.bias
 
 
 @pytest.mark.parametrize(("n", "size"), [(60, 7), (20, 31)])
@@ -24,13 +20,13 @@ def test_the_classifier_is_that_of_scikit_learn(n, size):
         theirs = LogisticRegression(C=1 / (n * l2), tol=1e-10, max_iter=10_000)
         theirs.fit(((x - found.shift) / found.scale).numpy(), labels.numpy())
         expected = torch.from_numpy(theirs.predict_log_proba(((x - found.shift) / found.scale).numpy()))
-        torch.testing.assert_close(logits(found, x).log_softmax(1), expected, atol=1e-3, rtol=0)
+        torch.testing.assert_close(found.logits(x).log_softmax(1), expected, atol=1e-3, rtol=0)
 
 
 def test_scale_and_place_of_features_change_nothing():
     x, labels = torch.randn(40, 5).double(), torch.arange(40) % 2
     (one,), (other,) = fit(x, labels, 2, [0.1]), fit(100 * x - 7, labels, 2, [0.1])
-    torch.testing.assert_close(logits(one, x), logits(other, 100 * x - 7), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(one.logits(x), other.logits(100 * x - 7), atol=1e-3, rtol=1e-3)
 
 
 def test_the_strength_is_chosen_by_the_validation_samples():
@@ -38,18 +34,19 @@ def test_the_strength_is_chosen_by_the_validation_samples():
     x[:, 0] += 2 * labels  # one feature that tells, 29 that do not: weak L2 learns them by heart
     held = torch.arange(80) < 40
     best = probe((x, labels), (x, labels), 2, validation=held, strengths=(1e-6, 0.3)).l2
-    counts = [
-        int((each.classes(x[held]) == labels[held]).sum())
-        for each in fit(x[~held], labels[~held], 2, (1e-6, 0.3))
-    ]
-    assert counts[1] > counts[0]
+    free, strong = fit(x[~held], labels[~held], 2, (1e-6, 0.3))
+    costs = [F.cross_entropy(each.logits(x[held]), labels[held]) for each in (free, strong)]
+    assert costs[1] < costs[0]
     assert best == 0.3
-    useless = (torch.zeros(80, 2), labels)
-    assert probe(useless, useless, 2, validation=held, strengths=(0.1, 1.0)).l2 == 1.0, (
-        "the simplest of equals"
-    )
     with pytest.raises(ValueError, match="some kept to choose"):
         probe((x, labels), (x, labels), 2, validation=torch.zeros(80, dtype=torch.bool))
+
+
+def test_sureness_counts_in_the_choice_and_not_the_share_told_right_alone():
+    x = torch.tensor([-1.0, -1, 1, 1, -1, 1, 1])[:, None]
+    labels, held = torch.tensor([0, 0, 1, 1, 0, 1, 0]), torch.arange(7) >= 4
+    # Both tell two of three right; the one that is nearly certain is so of the third too, which is wrong.
+    assert probe((x, labels), (x, labels), 2, validation=held, strengths=(1e-3, 100.0, 0.3)).l2 == 0.3
 
 
 def test_layers_are_those_of_the_paper():
