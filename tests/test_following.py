@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -163,6 +164,40 @@ def test_stopped_in_the_midst_it_leaves_nothing_half_done_and_goes_on(run):
         file.write('{"images": 200, "fd": 1')  # as a crash leaves it
     assert followed(run, taking({200: 2.0})) == [(200, False)]
     assert [one.images for one in read_measures(run.path)] == [100, 200]
+
+
+def test_a_training_that_was_killed_is_measured_to_its_last_checkpoint_and_said_to_be_dead(run):
+    save(run, 100, 150)
+    run.log({"event": "started", "images": 0})
+    values = {100: 2.0, 150: 1.0}
+    told: list[int] = []
+
+    def follows(**limits: float) -> None:
+        follow(
+            run.path,
+            ["fd"],
+            100,
+            taking(values),
+            lambda entry, best: told.append(entry["images"]),
+            poll=0.01,
+            **limits,
+        )
+
+    with run.locked():
+        watching = Thread(target=follows, kwargs={"grace": 0.0}, daemon=True)
+        watching.start()
+        watching.join(0.5)
+        assert watching.is_alive(), "it trains: its lock is held"
+        assert told == [100]
+        end(run)
+        watching.join(30)
+    assert told == [100, 150]
+    save(run, 170)
+    values[170] = 3.0
+    run.log({"event": "resumed", "images": 150})
+    with pytest.warns(UserWarning, match="no process trains it any more.*zerosum resume"):
+        follows(grace=0.02)
+    assert told == [100, 150, 170]
 
 
 def test_measures_that_do_not_compare_are_refused(run):

@@ -28,6 +28,7 @@ KEPT_BY: Mapping[str, tuple[str, bool]] = {
     "prdc": ("coverage", False),
 }  # by measure: which of its values tells the best checkpoint, and whether lower is better
 POLL = 2.0  # seconds
+GRACE = 10.0  # seconds without a process that trains, until it counts as killed
 _TAIL = 2**16
 _ENDED = ("finished", "stopped", "failed")
 
@@ -40,13 +41,15 @@ def follow(
     told: Callable[[dict[str, Any], bool], None],
     *,
     poll: float = POLL,
+    grace: float = GRACE,
 ) -> None:
     """Measure a run's checkpoints that are `every` images apart as they come, and the last one.
 
     `take` measures a checkpoint file as `zerosum.evaluation.evaluate` does. Each is a line of
     measures.jsonl, told with whether it is the best so far by the first of `measures`, which is kept as
     checkpoints/best-VALUE.safetensors. Begins after what is measured already, and returns when the run
-    has ended. Checkpoints deleted meanwhile are passed over, damaged ones with a word.
+    has ended, or with a warning when no process has trained it for `grace` seconds. Checkpoints deleted
+    meanwhile are passed over, damaged ones with a word.
 
     Raises ValueError for a measure that tells no best, and for lines there under another card; RunError
     where there is no run, or another process measures it.
@@ -59,15 +62,20 @@ def follow(
     run = RunDirectory(where)
     run.refuse_if_none()
     passed: set[Path] = set()
+    left = 0.0  # seconds that nobody trains
     with _alone(run):
         while True:
-            ended = _ended(run)  # asked first: what it saved before it ended is then there
+            # Asked first: what it saved before it ended is then there.
+            ended = _ended(run) or left > grace
             done = read_measures(run.path)
             path = _due(run, done[-1].images if done else 0, every, ended, passed)
             if path is None:
                 if ended:
+                    if left > grace:
+                        warnings.warn(_abandoned(run), stacklevel=2)
                     return
                 time.sleep(poll)
+                left = 0.0 if run.busy() else left + poll
                 continue
             try:
                 with _held(run, path) as held:
@@ -96,6 +104,13 @@ def _ended(run: RunDirectory) -> bool:
     except (OSError, ValueError, IndexError):  # not there yet, or being written
         return False
     return isinstance(last, dict) and last.get("event") in _ENDED
+
+
+def _abandoned(run: RunDirectory) -> str:
+    return (
+        f"{run.path}: no process trains it any more, and its log has no end, as after a crash. What is there "
+        f"is measured; `zerosum resume {run.path}` goes on with it, and this command then too"
+    )
 
 
 def _due(run: RunDirectory, last: int, every: int, ended: bool, passed: set[Path]) -> Path | None:

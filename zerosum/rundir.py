@@ -217,6 +217,16 @@ class RunDirectory:
         finally:
             lock.release()
 
+    def busy(self) -> bool:
+        """Whether a process trains in it now; one that was killed holds nothing."""
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):  # held, or none of ours to hold
+            return True
+        lock.release()
+        return False
+
     def _sweep(self) -> None:
         """Remove what a killed process left half-written."""
         for folder in (self.path, self.checkpoints, self.samples):
