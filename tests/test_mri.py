@@ -64,6 +64,14 @@ def test_ways_are_scored_on_the_same_scan_and_the_right_one_wins() -> None:
         torch.testing.assert_close(result.psnr, psnr(2 * truth - 1, 2 * result.images - 1))
 
 
+def test_nothing_is_lost_where_all_lines_are_measured() -> None:
+    truth = blocks()
+    measured = scan(truth, SAMPLINGS["equispaced"](acceleration=1.0))
+    assert bool(measured.operator.keep.all())
+    (result,) = compare(truth, measured, {"zero": zero_filled})
+    assert bool((result.psnr == 120).all())
+
+
 def test_a_new_net_is_zero_filling() -> None:
     measured = scan(blocks(), SAMPLING)
     net = Reconstructor((1, 16, 16), width=2, blocks=1).eval()
