@@ -36,6 +36,7 @@ bench: venv
 	$(BIN)/python -m benchmarks.train_step --net resnet --size 32 --penalty wgan-gp --json
 	$(BIN)/python -m benchmarks.penalty --json
 	$(BIN)/python -m benchmarks.mmd --json
+	$(BIN)/python -m benchmarks.measures --json
 	$(BIN)/python -m benchmarks.input_pipeline --json
 
 clean:

@@ -133,6 +133,9 @@ def test_sensing_is_compared(do: Do, tmp_path: Path) -> None:
     assert rows["generator + gaussian", 40]["mse"] < rows["generator", 40]["mse"]
     assert rows["lmmse", 12]["p"] < 1
     assert told["card"]["images"] == 6
+    assert [row["measurements"] for row in told["coverage"]] == [12, 40]
+    assert all(0.5 < row["share"] <= 1 for row in told["coverage"])
+    assert [row["measurements"] for row in told["theorem"]] == [12, 40]
     assert {path.name for path in tmp_path.iterdir()} == {"results.json", "curve.png", "pictures.png"}
     again = json.loads(do(*command, "--baselines", "none", "--out", tmp_path, "--json")[1])
     assert again["results"][0]["mse"] == pytest.approx(rows["generator", 12]["mse"])

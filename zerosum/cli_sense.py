@@ -125,6 +125,7 @@ def sense(
     folder.mkdir(parents=True, exist_ok=True)
     report = _report(trained, results, least, seed, restarts, len(truth))
     kept = promises(results, truth, nearest.image.clamp(0, 1), least, seed)
+    report["coverage"] = _covered(results, truth, ours.deviations)
     report["theorem"] = [one._asdict() for one in kept]
     (folder / "results.json").write_text(
         json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8"
@@ -215,6 +216,22 @@ def _report(
         "zerosum": __version__,
     }
     return {"results": rows, "card": card}
+
+
+def _covered(
+    results: "Sequence[Result]", truth: "Tensor", deviations: "dict[int, Tensor]"
+) -> list[dict[str, float]]:
+    """How often the truth lies within ±1.96 of the deviations told, which is 95 % where they are right."""
+    from zerosum.estimators import OURS
+    from zerosum.inverse.uncertainty import coverage
+
+    found = []
+    for r in results:
+        if r.method == OURS[-1] and r.measurements in deviations:
+            told = coverage(truth, r.images, deviations[r.measurements])
+            share, width = float(told.share.mean()), float(told.width.mean())
+            found.append({"measurements": r.measurements, "share": share, "half width": width})
+    return found
 
 
 def table(results: "Sequence[Result]") -> str:

@@ -87,6 +87,8 @@ class Ours:
     """The generator's estimates of a scene, each searched once; `estimators` gives them by name.
 
     `norm` is the weight of ‖z‖² for the generator alone, .1 for MNIST and .001 for faces as published.
+    `deviations` has, for each number of measurements, the standard deviation of each pixel [B, C, H, W] with
+    the Gaussian residual: of what else the latents might be, where there are few, and of the residual.
     """
 
     source: GeneratorPrior
@@ -96,6 +98,7 @@ class Ours:
     method: Method | None = None
     basis: str = "dct"
     hear: Heard | None = None
+    deviations: dict[int, Tensor] = field(default_factory=dict)
     _found: dict[tuple[str, int], tuple[Sized, Found]] = field(default_factory=dict)
 
     def _search(self, kind: str, scene: Scene, operator: Sized, y: Tensor) -> Found:
@@ -144,16 +147,18 @@ class Ours:
 
     def _gaussian(self, scene: Scene) -> Tensor:
         found = self._search("probable", scene, scene.operator, scene.y)
-        drawn = found.image
+        drawn, spread = found.image, torch.zeros_like(found.image)
         if self.source.latent.law == "normal" and self.source.latent.size <= FEW:
             misfit = whitened(scene.operator, scene.y, self.residual, scene.deviation)
-            images = []
+            means = []
             for start in range(0, len(drawn), AT_ONCE):
                 some = slice(start, start + AT_ONCE)
                 problem = Problem(unit(self.source.decoders[0]), misfit.of(some), Prior(norm=1.0))
-                images.append(posterior_mean(problem, found.latents[:, some], seed=scene.seed).image)
-            drawn = torch.cat(images)
-        return gaussian_residual(scene.operator, scene.y, drawn, self.residual, scene.deviation)
+                means.append(posterior_mean(problem, found.latents[:, some], seed=scene.seed))
+            drawn, spread = torch.cat([m.image for m in means]), torch.cat([m.deviation for m in means])
+        whole = gaussian_residual(scene.operator, scene.y, drawn, self.residual, scene.deviation)
+        self.deviations[scene.operator.m] = (spread.square() + whole.variance).sqrt()
+        return whole.image
 
     def estimators(self) -> Mapping[str, Estimator]:
         """By their names in `OURS`: the generator alone, with a sparse and with a Gaussian residual."""

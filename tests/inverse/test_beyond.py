@@ -51,7 +51,7 @@ def test_linear_and_gaussian_it_is_the_best_linear_estimate() -> None:
         method=LevenbergMarquardt(steps=40, tolerance=0.0, patience=40),
         prior=Prior(norm=1.0),
     )
-    ours = gaussian_residual(operator, y, found.image, residual, 0.05)
+    ours = gaussian_residual(operator, y, found.image, residual, 0.05).image
     total = residual.covariance() + BASIS @ BASIS.mT
     variances, v = torch.linalg.eigh(total)
     whole = Spread(residual.mean, v.mT.reshape(36, *SHAPE), variances, 0.0)
@@ -94,8 +94,8 @@ def test_hidden_measurements_have_no_part() -> None:
     part, residual = Shown(operator, shown), fit_spread(residuals())
     spoilt = torch.where(shown, y, 99.0) * shown
     zero = torch.zeros(6, *SHAPE).double()
-    first = gaussian_residual(part, y * shown, zero, residual, 0.05)
-    assert torch.equal(first, gaussian_residual(part, spoilt, zero, residual, 0.05))
+    first = gaussian_residual(part, y * shown, zero, residual, 0.05).image
+    assert torch.equal(first, gaussian_residual(part, spoilt, zero, residual, 0.05).image)
     misfit = whitened(part, y * shown, residual, 0.05)
     assert misfit.measured.shape == (6, 12)
     assert isinstance(misfit, Misfit)

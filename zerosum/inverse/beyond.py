@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zerosum.draws import Draws, mix
 from zerosum.inverse.bases import Basis
-from zerosum.inverse.linear import Spread, lmmse
+from zerosum.inverse.linear import LinearEstimate, Spread, lmmse
 from zerosum.inverse.misfit import Misfit
 from zerosum.inverse.operators import Shown, Sized, matrix, vector
 from zerosum.inverse.sparse import fista, held_out_penalty
@@ -67,10 +67,12 @@ class _Rows:
         return x.flatten(-3) @ self.rows.mT
 
 
-def gaussian_residual(operator: Sized, y: Tensor, drawn: Tensor, residual: Spread, noise: float) -> Tensor:
-    """G(z) + the mean of e given what is left, μ + CAᵀS⁻¹(y − A G(z) − Aμ): [B, C, H, W]; see `whitened`."""
-    left = y - operator.forward(drawn)
-    return drawn + lmmse(operator, left, residual, noise, limits=None).image.to(drawn)
+def gaussian_residual(
+    operator: Sized, y: Tensor, drawn: Tensor, residual: Spread, noise: float
+) -> LinearEstimate:
+    """G(z) + E[e | y − A G(z)], μ + CAᵀS⁻¹(y − A G(z) − Aμ), and e's variance; see `whitened`."""
+    left = lmmse(operator, y - operator.forward(drawn), residual, noise, limits=None)
+    return LinearEstimate(drawn + left.image.to(drawn), left.variance.to(drawn))
 
 
 class Choice(NamedTuple):
