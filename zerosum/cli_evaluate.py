@@ -76,11 +76,12 @@ def evaluate(
     from zerosum import evaluation
     from zerosum.cli import size_of
     from zerosum.data import Dataset
-    from zerosum.data.dataset import names_of
+    from zerosum.data.dataset import names_of, pictures_of
+    from zerosum.data.formats import SizeError
     from zerosum.following import follow
     from zerosum.metrics.extractors import extractor as build
     from zerosum.metrics.measures import FROM_HELD, FROM_TRAIN
-    from zerosum.metrics.pairs import PAIRS, paired
+    from zerosum.metrics.pairs import PAIRS, of_sizes, paired
     from zerosum.metrics.sides import Side, of_dataset
     from zerosum.recorder import console
     from zerosum.rundata import open_with_bar, options_of
@@ -132,9 +133,16 @@ def evaluate(
     elif second is None:
         raise ValueError(f"{first} is no run: give two sets of images, the real ones first")
     elif PAIRS & set(names):
-        data = read(first)
-        other = read(second, data)
-        real, fake = paired(data, other, (names_of(first), names_of(second)), count, seed)
+        try:
+            data = read(first)
+            other = read(second, data)
+        except SizeError:
+            if size is not None or not PAIRS.issuperset(names):
+                raise
+            ours, theirs = ((Path(where).name, pictures_of(where)) for where in (first, second))
+            real, fake = of_sizes(ours, theirs, count, seed)
+        else:
+            real, fake = paired(data, other, (names_of(first), names_of(second)), count, seed)
     else:
         data = read(first)
         fake = some(read(second, data))

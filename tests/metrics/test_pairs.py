@@ -103,6 +103,28 @@ def test_lpips_of_a_pair_is_the_published_value(capsys, shared_data, monkeypatch
     assert found["intervals"] == {}
 
 
+def test_pairs_may_be_of_sizes_of_their_own(capsys):
+    real, fake = images(noise=0), images(noise=6)
+    sizes = [(24, 32), (24, 25), (20, 32), (17, 19)]
+    cut = [[x[:h, :w] for x, (h, w) in zip(side, sizes, strict=True)] for side in (real, fake)]
+    cut[0][1] = cut[0][1].mean(2).astype(np.uint8)  # one original is grey
+    for name, side in zip(("real", "fake"), cut, strict=True):
+        Path(name).mkdir()
+        for file, picture in zip(NAMES, side, strict=True):
+            Image.fromarray(picture).save(f"{name}/{file}")
+    found = measured(capsys, "real", "fake", "--measures", "psnr,ssim,psnr-y", "--border", "2")
+    cut[0][1] = cut[0][1][..., None].repeat(3, 2)
+    each = [peak_signal_noise_ratio(x[2:-2, 2:-2], y[2:-2, 2:-2]) for x, y in zip(*cut, strict=True)]
+    assert found["psnr"] == pytest.approx(np.mean(each), abs=1e-4)
+    assert found["card"]["real"]["sizes"] == 4
+    assert found["card"]["taken"]["ssim"] == "mean of 4 pairs, borders of 2 pixels left out"
+    assert "images of different sizes" in refused(capsys, "real", "fake", "--measures", "psnr,swd")
+    Image.fromarray(cut[1][3][:-1]).save("fake/d.png")
+    assert "d.png is 17x19 in real and 16x19 in fake" in refused(capsys, "real", "fake", "--measures", "ssim")
+    Path("fake/d.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    assert "fake: d.png: not an image" in refused(capsys, "real", "fake", "--measures", "ssim")
+
+
 @pytest.mark.parametrize(
     ("names", "says"),
     [

@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from zerosum.data import arrays
 from zerosum.data.adopt import adopt, points
 from zerosum.data.cache import Entry, cache_folder
-from zerosum.data.containers import MAGIC, PICKLE_REASON, PICKLES, Folder, Listing, Tar, Zip, is_tar
+from zerosum.data.containers import MAGIC, PICKLE_REASON, PICKLES, Folder, Listing, SetAside, Tar, Zip, is_tar
+from zerosum.data.decode import decode, quiet
 from zerosum.data.formats import MOST_CHANNELS, Check, DataError, Dataset, Format
 from zerosum.data.labels import labelled
 from zerosum.data.layout import SPLITS, Layout, layout
@@ -19,7 +23,7 @@ from zerosum.data.prepare import Item, Progress, Wanted, nothing, prepare
 from zerosum.data.resize import LEAST, MOST
 from zerosum.data.toys import TOYS
 
-__all__ = ["Check", "DataError", "Dataset", "Format", "names_of", "open_data"]
+__all__ = ["Check", "DataError", "Dataset", "Format", "names_of", "open_data", "pictures_of"]
 
 TOY_COUNT = 100_000
 
@@ -208,6 +212,34 @@ def names_of(where: str | Path, split: str = "train") -> tuple[str, ...] | None:
 
     None for arrays and named sets, whose samples have no names.
     """
+    found = _listed(where, split)
+    return None if found is None else found[1].names
+
+
+def pictures_of(where: str | Path, split: str = "train") -> dict[str, np.ndarray[Any, Any]]:
+    """The images in a folder or archive by name, each [H, W, C] at its own size, uint8 or uint16.
+
+    All are held in memory. Raises DataError where there are none, and for one that cannot be used.
+    """
+    found = _listed(where, split)
+    if found is None:
+        raise DataError(f"{where}: its images have no names; give a folder or archive of them")
+    pictures = {}
+    with quiet():
+        for name, content in found[0].read(found[1].names):
+            try:
+                if isinstance(content, SetAside):
+                    raise content
+                image = decode(content).image
+                if image.dtype == np.float32:
+                    raise SetAside("floats, of which one image tells no range: save it in 8 or 16 bits")
+            except SetAside as reason:
+                raise DataError(f"{where}: {name}: {reason}") from None
+            pictures[name] = image
+    return {name: pictures[name] for name in found[1].names}
+
+
+def _listed(where: str | Path, split: str) -> tuple[Folder | Zip | Tar, Layout] | None:
     path = Path(where).expanduser()
     container: Folder | Zip | Tar | None = None
     if path.is_dir():
@@ -217,7 +249,7 @@ def names_of(where: str | Path, split: str = "train") -> tuple[str, ...] | None:
             container = None if path.suffix.lower() == ".npz" else Zip(path)
         elif not arrays.is_idx(path) and is_tar(path):
             container = Tar(path)
-    return None if container is None else layout(container.scan().names, split, str(where)).names
+    return None if container is None else (container, layout(container.scan().names, split, str(where)))
 
 
 def _open_container(

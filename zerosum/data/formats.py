@@ -144,6 +144,10 @@ class Dataset:
         return len(self.samples)
 
 
+class SizeError(DataError):
+    """Images whose sizes no one set can have: they differ, or are beyond the largest."""
+
+
 def chunks(samples: np.ndarray[Any, Any], size: int = 64 << 20) -> Iterator[np.ndarray[Any, Any]]:
     """The samples in pieces of at most about `size` bytes, so that a mapped file is never read whole.
 

@@ -14,7 +14,7 @@ import numpy as np
 from zerosum.data.cache import Entry, replacing
 from zerosum.data.containers import SetAside
 from zerosum.data.decode import decode, quiet
-from zerosum.data.formats import Check, DataError, Dataset, Format, fingerprint
+from zerosum.data.formats import Check, DataError, Dataset, Format, SizeError, fingerprint
 from zerosum.data.resize import MOST, resized
 
 Progress = Callable[[str, int, int], None]
@@ -207,12 +207,12 @@ def _record(
     image, changes = result
     if tally.records and image.shape[:2] != tally.records[0].shape[:2]:
         first = tally.records[0]
-        raise DataError(
+        raise SizeError(
             f"{where}: images of different sizes ({first.name} {first.shape[0]}x{first.shape[1]}, "
             f"{item.name} {image.shape[0]}x{image.shape[1]}); give one size for all, such as --size 64"
         )
     if max(image.shape[:2]) > MOST:
-        raise DataError(
+        raise SizeError(
             f"{where}: {item.name} is {image.shape[0]}x{image.shape[1]}, and the largest side is {MOST}; "
             "give a size, such as --size 64"
         )

@@ -1,23 +1,26 @@
 """Pairs of images, an original and what was restored: which belong together, and measures of them."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from zerosum.data.formats import Dataset
+from zerosum.data.formats import Dataset, Format, Stored
 from zerosum.metrics.comparison import Comparison, Value, mean
 from zerosum.metrics.quality import luma, psnr, ssim
 from zerosum.metrics.sides import Side, of_chosen
 
-__all__ = ["PAIRS", "lpips_of_pairs", "paired", "psnr_of_pairs", "ssim_of_pairs"]
+__all__ = ["PAIRS", "lpips_of_pairs", "of_sizes", "paired", "psnr_of_pairs", "ssim_of_pairs"]
 
 PAIRS = frozenset({"psnr", "psnr-y", "ssim", "ssim-y", "lpips"})  # measures of pairs
 _AT_ONCE = 32
+Array = np.ndarray[Any, Any]
 
 
 def paired(
@@ -46,35 +49,102 @@ def paired(
                 f"pairs: {real.name} has {len(real):,} images and {fake.name} {len(fake):,}: give as many"
             )
     else:
-        ours, theirs = _stems(real, names[0]), _stems(fake, names[1])
-        alone = sorted(ours.keys() ^ theirs.keys())
-        if alone:
-            owner = real.name if alone[0] in ours else fake.name
-            raise ValueError(
-                f"pairs go by name, and {len(alone):,} of {len(ours):,} and {len(theirs):,} images have no "
-                f"partner, the first {alone[0]!r} of {owner}: give each file the name of its original"
-            )
-        order = np.array([theirs[stem] for stem in ours])
-    chosen = np.arange(len(real))
-    if count is not None and count < len(real):
-        draw = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(len(real), generator=draw)[:count].sort().values.numpy()
+        kept = (
+            [name for rank, name in enumerate(own) if rank not in set(dataset.aside)]
+            for dataset, own in zip((real, fake), names, strict=True)
+            if own is not None
+        )
+        order = _partners((real.name, fake.name), *kept)
+    chosen = _chosen(len(real), count, seed)
     return of_chosen(real, chosen, seed), of_chosen(fake, order[chosen], seed)
 
 
-def _stems(dataset: Dataset, names: Sequence[str]) -> dict[str, int]:
-    """The names of the images that were kept → their places, in order."""
-    aside = set(dataset.aside)
-    paths = [
-        PurePosixPath(name).with_suffix("").parts for rank, name in enumerate(names) if rank not in aside
-    ]
+def of_sizes(
+    real: tuple[str, Mapping[str, Array]],
+    fake: tuple[str, Mapping[str, Array]],
+    count: int | None = None,
+    seed: int = 0,
+) -> tuple[Side, Side]:
+    """As `paired`, of images by name, [H, W, C] of uint8 or uint16, each pair of a size of its own.
+
+    Where one image has colours, grey ones are given three channels. Raises ValueError as `paired` does, and
+    where two partners differ in size.
+    """
+    order = _partners((real[0], fake[0]), list(real[1]), list(fake[1]))
+    ours, theirs = list(real[1].items()), list(fake[1].items())
+    theirs = [theirs[place] for place in order]
+    for (name, one), (_, other) in zip(ours, theirs, strict=True):
+        if one.shape[:2] != other.shape[:2]:
+            raise ValueError(
+                f"{name} is {_size(one)} in {real[0]} and {_size(other)} in {fake[0]}: pairs need one size; "
+                "nothing is cropped or resized unless --size says so"
+            )
+    channels = max(image.shape[2] for _, image in (*ours, *theirs))
+    chosen = _chosen(len(ours), count, seed)
+    return (
+        _of_pictures(real[0], [ours[place][1] for place in chosen], channels, len(ours), seed),
+        _of_pictures(fake[0], [theirs[place][1] for place in chosen], channels, len(theirs), seed),
+    )
+
+
+def _size(image: Array) -> str:
+    return f"{image.shape[0]}x{image.shape[1]}"
+
+
+def _of_pictures(name: str, pictures: Sequence[Array], channels: int, whole: int, seed: int) -> Side:
+    def images(start: int, stop: int) -> Tensor:
+        return torch.cat([one(picture) for picture in pictures[start:stop]])
+
+    def one(picture: Array) -> Tensor:
+        picture = np.repeat(picture, channels, 2) if picture.shape[2] < channels else picture
+        kind: Stored = "uint8" if picture.dtype == np.uint8 else "uint16"
+        form = Format((channels, *picture.shape[:2]), kind, 0, np.iinfo(kind).max)
+        return form.decode(form.tensor(picture[None])).contiguous()
+
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(f"{picture.shape} {picture.dtype}".encode() + picture.tobytes())
+    sizes = len({picture.shape[:2] for picture in pictures})
+    card: dict[str, str | int] = {
+        "data": name,
+        "fingerprint": digest.hexdigest(),
+        "of": whole,
+        "sizes": sizes,
+        **({"chosen by seed": seed} if len(pictures) < whole else {}),
+    }
+    return Side(name, len(pictures), images, card, digest.hexdigest(), sizes=True)
+
+
+def _chosen(size: int, count: int | None, seed: int) -> Array:
+    if count is None or count >= size:
+        return np.arange(size)
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randperm(size, generator=draw)[:count].sort().values.numpy()
+
+
+def _partners(owners: tuple[str, str], names: Sequence[str], others: Sequence[str]) -> Array:
+    """The places among `others` of the partners of `names`."""
+    ours, theirs = _stems(owners[0], names), _stems(owners[1], others)
+    alone = sorted(ours.keys() ^ theirs.keys())
+    if alone:
+        owner = owners[0] if alone[0] in ours else owners[1]
+        raise ValueError(
+            f"pairs go by name, and {len(alone):,} of {len(ours):,} and {len(theirs):,} images have no "
+            f"partner, the first {alone[0]!r} of {owner}: give each file the name of its original"
+        )
+    return np.array([theirs[stem] for stem in ours])
+
+
+def _stems(owner: str, names: Sequence[str]) -> dict[str, int]:
+    """Names of files, without suffix and common folders → their places, in order."""
+    paths = [PurePosixPath(name).with_suffix("").parts for name in names]
     first = paths[0][:-1]
     while any(path[: len(first)] != first for path in paths):
         first = first[:-1]
     stems = ["/".join(path[len(first) :]) for path in paths]
     twice = [stem for stem, times in Counter(stems).items() if times > 1]
     if twice:
-        raise ValueError(f"pairs go by name, and {dataset.name} has {twice[0]!r} twice: keep one of them")
+        raise ValueError(f"pairs go by name, and {owner} has {twice[0]!r} twice: keep one of them")
     return {stem: place for place, stem in enumerate(stems)}
 
 
@@ -87,8 +157,9 @@ def _values(sides: Comparison, what: str, compare: Callable[[Tensor, Tensor], Te
             f"{real.count:,} of {real.name} and {fake.count:,} of {fake.name}"
         )
     parts = []
-    for start in range(0, real.count, _AT_ONCE):
-        stop = min(start + _AT_ONCE, real.count)
+    step = 1 if real.sizes else _AT_ONCE
+    for start in range(0, real.count, step):
+        stop = min(start + step, real.count)
         parts.append(compare(real.images(start, stop), fake.images(start, stop)))
         sides.tell(f"{what} of pairs", stop, real.count)
     sides.said[what] = f"mean of {real.count:,} pairs"

@@ -52,7 +52,7 @@ class Side:
     Points are [n, D]; `mixture` holds the centres [K, D] and the spread that they are known to be drawn
     from. `card` tells where samples come from; `key` is a hash of their content, None where there is none and
     features cannot be kept. `labels` [count] and `classes` where they are known. `maker` is what generates
-    them.
+    them. `sizes`: images are of sizes of their own, and come one at a time.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Side:
     classes: tuple[str, ...] = ()
     maker: Maker | None = None
     mixture: tuple[Tensor, float] | None = None
+    sizes: bool = False
 
     @property
     def points(self) -> bool:
