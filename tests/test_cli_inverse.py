@@ -111,6 +111,15 @@ def test_a_mask_may_be_a_picture(do: Do, tmp_path: Path) -> None:
     assert "scores" not in json.loads((tmp_path / "a" / "results.json").read_text())
 
 
+def test_a_hole_takes_settings(do: Do, tmp_path: Path) -> None:
+    command = ["inpaint", "vae", "others.npy", "--mask", "random:0.8", "--count", 2, "--out", tmp_path]
+    assert do(*command)[0] == 0
+    with Image.open(tmp_path / "comparison.png") as opened:
+        rows = np.asarray(opened)
+    hidden = rows[2 + SIDE + 2 : 2 + 2 * SIDE + 2, 2 : 2 + SIDE]
+    assert 0.7 < (hidden == 128).mean() < 0.9
+
+
 def test_sensing_is_compared(do: Do, tmp_path: Path) -> None:
     command = [
         "sense",

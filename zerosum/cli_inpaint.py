@@ -136,7 +136,7 @@ def inpaint(
                     people.print(f"{name}: {error}", highlight=False, soft_wrap=True)
                     continue
             seconds[name] = time.perf_counter() - began
-    folder = out or trained.path / f"inpaint-{Path(mask).stem.replace(':', '-')}"
+    folder = out or trained.path / f"inpaint-{Path(mask).name.replace(':', '-')}"
     folder.mkdir(parents=True, exist_ok=True)
     _save(folder, trained, images, hidden, filled, names)
     report: dict[str, Any] = {"mask": mask, "images": len(images), "seed": seed, "seconds": seconds}
@@ -158,7 +158,7 @@ def _mask(text: str, shape: tuple[int, int, int], count: int, seed: int) -> "Mas
     from zerosum.names import build_part
 
     path = Path(text).expanduser()
-    if path.suffix or path.exists():
+    if text.partition(":")[0] not in HOLES and (path.suffix or path.exists()):
         import numpy as np
         from PIL import Image
 
