@@ -79,9 +79,7 @@ print(json.dumps([fake.count, found["fd"], found["intervals"]["fd"], before, mos
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.skipif(
-    not Path("/proc/self/status").is_file(), reason="tells no program's memory"
-)
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="tells no program's memory")
 def test_statistics_of_50000_images_stream_in_under_a_gibibyte(tmp_path):
     random = np.random.default_rng(0)
     for name, count in (("real", 5000), ("fake", 50_000)):
