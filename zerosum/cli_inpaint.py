@@ -15,11 +15,12 @@ from zerosum.cli_inverse import (
     Restarts,
     Seed,
     Steps,
+    compare_picture,
     method_of,
     open_images,
     searching,
 )
-from zerosum.cli_use import Generator, Weights
+from zerosum.cli_use import AsJson, Generator, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["inpaint"]
 
+SEEN = 20_000  # training images among which the nearest is looked for, at most
 COLUMNS = 12
 
 
@@ -61,9 +63,7 @@ def inpaint(
     out: Annotated[Path | None, Parameter(help="A folder; RUN/inpaint-MASK if not given.")] = None,
     weights: Weights = "average",
     device: Device = "auto",
-    json_output: Annotated[
-        bool, Parameter(name="--json", help="One JSON object on standard output.", negative="")
-    ] = False,
+    json_output: AsJson = False,
 ) -> None:
     """Fill holes with what a generator draws: semantic inpainting (Yeh et al. 2017).
 
@@ -72,7 +72,7 @@ def inpaint(
     image, a picture that compares the methods, and results.json; Ctrl-C keeps what is finished.
     """
 
-    from zerosum.filling import RIVALS, by_generator, rivals
+    from zerosum.filling import RIVALS, by_generator, filled, rivals
     from zerosum.inverse.descent import LBFGS
     from zerosum.inverse.search import Found
     from zerosum.reconstruction import prior_of
@@ -90,9 +90,9 @@ def inpaint(
     others = dict(rivals(train, given)) if baselines != "none" else {}
     if context_encoder is not None:
         others["context-encoder"] = _encoder(context_encoder, source.shape)
-    chosen = LBFGS(steps=150) if method == "auto" else method_of(method, None, source.latent.size)
-    if steps is not None:
-        chosen = method_of("lbfgs" if method == "auto" else method, steps, source.latent.size)
+    chosen = method_of("lbfgs" if method == "auto" else method, steps, source.latent.size)
+    if method == "auto" and steps is None:
+        chosen = LBFGS(steps=150)
     parts: list[Found] = []
     stopped = False
     began = time.perf_counter()
@@ -115,15 +115,11 @@ def inpaint(
                 raise
             stopped = True
     if stopped:
-        from zerosum.inverse.inpainting import blend
-
-        found = Found.joined(parts)
-        images, names = images[: len(found)], names[: len(found)]
-        keep = hidden.keep[: len(found)] if hidden.keep.dim() > 3 else hidden.keep
-        filled = {"generator": blend(images, found.image, keep).clamp(-1, 1)}
-        hidden = type(hidden)(hidden.shape, keep)
-    else:
-        filled = {"generator": filling.image, "generator, not blended": filling.pasted}
+        filling = filled(hidden, images, Found.joined(parts))
+    done = len(filling.found)
+    images, names = images[:done], names[:done]
+    keep = hidden.keep[:done] if hidden.keep.dim() > 3 else hidden.keep
+    fillings = {"generator": filling.image, "generator, not blended": filling.pasted}
     seconds = {"generator": time.perf_counter() - began}
     people = console()
     if not stopped:
@@ -131,17 +127,17 @@ def inpaint(
             began = time.perf_counter()
             with people.status(f"filling by {name}"):
                 try:
-                    filled[name] = fill(hidden, images)
+                    fillings[name] = fill(hidden, images)
                 except ValueError as error:
                     people.print(f"{name}: {error}", highlight=False, soft_wrap=True)
                     continue
             seconds[name] = time.perf_counter() - began
     folder = out or trained.path / f"inpaint-{Path(mask).name.replace(':', '-')}"
     folder.mkdir(parents=True, exist_ok=True)
-    _save(folder, trained, images, hidden, filled, names)
+    _save(folder, trained, images, keep, fillings, names)
     report: dict[str, Any] = {"mask": mask, "images": len(images), "seed": seed, "seconds": seconds}
     if not damaged:
-        report["scores"] = scores(images, filled)
+        report["scores"] = scores(images, fillings)
     (folder / "results.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if json_output:
         print(json.dumps(report))
@@ -172,11 +168,12 @@ def _mask(text: str, shape: tuple[int, int, int], count: int, seed: int) -> "Mas
 
 def _training(trained: "Trained") -> "Tensor":
     from zerosum.evaluation import reals_of
+    from zerosum.reconstruction import decoded
     from zerosum.recorder import console
     from zerosum.rundata import open_with_bar
 
     data = reals_of(trained, lambda options: open_with_bar(options, console()))
-    return data.format.decode(data.format.tensor(data.samples[:20_000]))
+    return decoded(data, SEEN)
 
 
 def _encoder(run: Path, shape: tuple[int, int, int]) -> Any:
@@ -241,20 +238,15 @@ def _save(
     folder: Path,
     trained: "Trained",
     images: "Tensor",
-    mask: "Mask",
-    filled: "dict[str, Tensor]",
+    keep: "Tensor",
+    fillings: "dict[str, Tensor]",
     names: list[str],
 ) -> None:
-    import numpy as np
     import torch
 
-    from zerosum.data.pictures import grid, save_image, suffix_of
+    from zerosum.data.pictures import save_image, suffix_of
 
-    columns = min(COLUMNS, len(images))
-    hidden = torch.where(mask.keep, images, 0.0)
-    rows = [images, hidden, *filled.values()]
-    stored = [trained.format.encode(row[:columns].cpu()) for row in rows]
-    drawn = grid(np.concatenate(stored), columns)
-    save_image(folder / f"comparison{suffix_of(drawn)}", drawn)
-    for name, image in zip(names, trained.format.encode(filled["generator"].cpu()), strict=True):
+    rows = [images, torch.where(keep, images, 0.0), *fillings.values()]
+    compare_picture(folder / "comparison", trained, rows, COLUMNS)
+    for name, image in zip(names, trained.format.encode(fillings["generator"].cpu()), strict=True):
         save_image(folder / f"{name}{suffix_of(image)}", image)

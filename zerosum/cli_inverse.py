@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from zerosum.cli_use import Generator, Weights
+from zerosum.cli_use import AsJson, Generator, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,7 @@ __all__ = [
     "Starts",
     "Steps",
     "begin",
+    "compare_picture",
     "invert",
     "method_of",
     "open_images",
@@ -177,9 +178,7 @@ def invert(
     seed: Seed = 0,
     weights: Weights = "average",
     device: Device = "auto",
-    json_output: Annotated[
-        bool, Parameter(name="--json", help="One JSON object on standard output.", negative="")
-    ] = False,
+    json_output: AsJson = False,
 ) -> None:
     """Find the latents whose images are nearest to photographs, and say how near.
 

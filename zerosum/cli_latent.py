@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from zerosum.cli_use import Generator, Truncation, Weights
+from zerosum.cli_use import AsJson, Generator, Truncation, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,6 @@ ClassLabel = Annotated[
 ]
 Out = Annotated[Path | None, Parameter(help="The picture, .png or .tiff; in the run directory if not given.")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda, mps.")]
-AsJson = Annotated[bool, Parameter(name="--json", help="One JSON object on standard output.", negative="")]
 NearestTo = Annotated[
     str | None,
     Parameter(help="The nearest training images beside: by pixels, however moved, or features of vgg16, …."),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from cyclopts import Parameter
 
 from zerosum.cli_inverse import Device, Restarts, Seed, searching
-from zerosum.cli_use import Generator, Weights
+from zerosum.cli_use import AsJson, Generator, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,9 +48,7 @@ def mri(
     out: Annotated[Path | None, Parameter(help="A folder; RUN/mri if not given.")] = None,
     weights: Weights = "average",
     device: Device = "auto",
-    json_output: Annotated[
-        bool, Parameter(name="--json", help="One JSON object on standard output.", negative="")
-    ] = False,
+    json_output: AsJson = False,
 ) -> None:
     """Reconstruct slices from undersampled spectra, as magnetic resonance measures them, and score it.
 

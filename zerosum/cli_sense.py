@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from zerosum.cli_inverse import Device, How, Restarts, Seed, Steps, method_of, searching
-from zerosum.cli_use import Generator, Weights
+from zerosum.cli_inverse import Device, How, Restarts, Seed, Steps, compare_picture, method_of, searching
+from zerosum.cli_use import AsJson, Generator, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +22,7 @@ __all__ = ["sense"]
 
 RESIDUALS = 3000  # training images whose residuals tell what the generator cannot draw
 SEARCHED = 384  # as many where each must be searched from scratch
+SEEN = 20_000  # training images that the rivals learn from, at most
 COLUMNS = 10
 
 
@@ -57,9 +58,7 @@ def sense(
     out: Annotated[Path | None, Parameter(help="A folder; RUN/sense if not given.")] = None,
     weights: Weights = "average",
     device: Device = "auto",
-    json_output: Annotated[
-        bool, Parameter(name="--json", help="One JSON object on standard output.", negative="")
-    ] = False,
+    json_output: AsJson = False,
 ) -> None:
     """Recover images from random measurements: error against their number, with 95 % intervals, and pictures.
 
@@ -131,7 +130,8 @@ def sense(
         json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8"
     )
     _curve(folder / "curve.png", results, least)
-    _pictures(folder / "pictures.png", trained, truth, results)
+    rows = [2 * images - 1 for images in (truth, *(r.images for r in results))]
+    compare_picture(folder / "pictures", trained, rows, COLUMNS)
     print(json.dumps(report, allow_nan=False) if json_output else f"{table(results)}\n\n{folder}")
     if stopped:
         raise KeyboardInterrupt
@@ -150,7 +150,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _images(trained: "Trained", where: str | None, train: str | None, count: int) -> "tuple[Tensor, Tensor]":
     """Truth and training images, in [0, 1]."""
     from zerosum.evaluation import held_out, reals_of
-    from zerosum.reconstruction import photographs
+    from zerosum.reconstruction import decoded, photographs
     from zerosum.recorder import console
     from zerosum.rundata import open_with_bar
     from zerosum.rundir import DataOptions
@@ -169,14 +169,14 @@ def _images(trained: "Trained", where: str | None, train: str | None, count: int
             raise ValueError(
                 f"{trained.record.data.name} keeps no test split: give --images, which the run never saw"
             )
-        truth = test.format.decode(test.format.tensor(test.samples[:count]))
+        truth = decoded(test, count)
     else:
         truth = photographs(trained, where, opener, count)
     if train is not None:
         before = photographs(trained, train, opener)
     else:
         assert seen is not None
-        before = seen.format.decode(seen.format.tensor(seen.samples[:20_000]))
+        before = decoded(seen, SEEN)
     return (truth + 1) / 2, (before + 1) / 2
 
 
@@ -271,16 +271,3 @@ def _curve(path: Path, results: "Sequence[Result]", noise: float) -> None:
         axes.set_title(f"Recovered from m random measurements, noise {noise:g}; 95 % intervals")
         legend_below(figure)
         figure.savefig(path, metadata={"Software": None})
-
-
-def _pictures(path: Path, trained: "Trained", truth: "Tensor", results: "Sequence[Result]") -> None:
-    """Originals above, then a row for each method, at each number of measurements in turn."""
-    import numpy as np
-
-    from zerosum.data.pictures import grid, save_image, suffix_of
-
-    columns = min(COLUMNS, len(truth))
-    rows = [truth, *(r.images for r in results)]
-    stored = np.concatenate([trained.format.encode(2 * row[:columns].cpu() - 1) for row in rows])
-    drawn = grid(stored, columns)
-    save_image(path.with_suffix(suffix_of(drawn)), drawn)

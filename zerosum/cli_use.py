@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-__all__ = ["Run", "export", "sample"]
+__all__ = ["AsJson", "Run", "export", "sample"]
 
 Run = Annotated[Path, Parameter(help="A run directory, as `zerosum train --out` makes it.")]
 Generator = Annotated[
     Path, Parameter(help="A run directory, a checkpoint in it, or a folder that `zerosum export` made.")
 ]
+AsJson = Annotated[bool, Parameter(name="--json", help="One JSON object on standard output.", negative="")]
 Weights = Annotated[
     Literal["average", "last"], Parameter(help="The generator's moving average, or as trained.")
 ]

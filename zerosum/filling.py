@@ -21,7 +21,7 @@ from zerosum.inverse.smooth import biharmonic, tv_inpaint
 from zerosum.names import look_up
 from zerosum.reconstruction import GeneratorPrior
 
-__all__ = ["RIVALS", "Fill", "by_generator", "rivals"]
+__all__ = ["RIVALS", "Fill", "by_generator", "filled", "rivals"]
 
 Fill = Callable[[Mask, Tensor], Tensor]
 RIVALS = ("tv", "low-rank", "biharmonic", "nearest-image", "patches")
@@ -68,10 +68,15 @@ def by_generator(
         hear=hear,
         keep=keep,
     )
+    return filled(mask, images, found)
+
+
+def filled(mask: Mask, images: Tensor, found: Found) -> Filling:
+    """The images, as many as were searched, with what was found for each put into its holes."""
     some = images[: len(found)]
-    holes = mask.keep[: len(found)] if mask.keep.dim() > 3 else mask.keep
+    keep = mask.keep[: len(found)] if mask.keep.dim() > 3 else mask.keep
     known = mask.forward(images)[: len(found)]
-    return Filling(blend(known, found.image, holes).clamp(-1, 1), paste(some, found.image, holes), found)
+    return Filling(blend(known, found.image, keep).clamp(-1, 1), paste(some, found.image, keep), found)
 
 
 def rivals(train: Tensor, names: tuple[str, ...] = RIVALS) -> Mapping[str, Fill]:

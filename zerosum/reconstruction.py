@@ -18,7 +18,7 @@ from zerosum.rundata import options_of
 from zerosum.rundir import DataOptions
 from zerosum.trained import Label, Trained
 
-__all__ = ["GeneratorPrior", "photographs", "prior_of"]
+__all__ = ["GeneratorPrior", "decoded", "photographs", "prior_of"]
 
 Opener = Callable[[DataOptions], Dataset]
 
@@ -119,5 +119,9 @@ def photographs(trained: Trained, where: str, opener: Opener, count: int | None 
             f"makes {list(trained.format.shape)}: bring them to that size and number of channels, or train "
             "with --size and --channels, which then hold for them too"
         )
-    some = found.samples[: len(found) if count is None else count]
-    return found.format.decode(found.format.tensor(some)).contiguous()
+    return decoded(found, count)
+
+
+def decoded(dataset: Dataset, count: int | None = None) -> Tensor:
+    """The first `count` images of a data set, or all: [B, C, H, W] in [−1, 1]."""
+    return dataset.format.decode(dataset.format.tensor(dataset.samples[:count])).contiguous()
