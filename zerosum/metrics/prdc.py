@@ -13,7 +13,7 @@ from zerosum.objectives import widened
 
 __all__ = ["PRDC", "prdc", "radii"]
 
-_ROWS = 1024
+_ROWS = 512
 
 
 class PRDC(NamedTuple):
@@ -85,7 +85,7 @@ def prdc(real: Tensor, fake: Tensor, k: int = 5) -> PRDC:
     With B(x) the open ball about x that reaches to its k-th neighbour on its own side:
     precision = share of fakes in some B(real), recall = share of reals in some B(fake),
     density = Σ over fakes of how many B(real) hold it / (kM), coverage = share of B(real) that hold a fake.
-    Distances are made in blocks of 1,024 rows, in the features' own precision (float32 at least), so
+    Distances are made in blocks of 512 rows, in the features' own precision (float32 at least), so
     memory grows with N + M. k is 3 in Kynkäänniemi et al. 2019, 5 in Naeem et al. 2020.
 
     >>> points = torch.arange(8.0)[:, None]
