@@ -12,6 +12,7 @@ from zerosum.cli_inverse import (
     Device,
     How,
     Label,
+    Race,
     Restarts,
     Seed,
     Steps,
@@ -55,6 +56,7 @@ def inpaint(
     restarts: Restarts = 4,
     method: How = "auto",
     steps: Steps = None,
+    race: Race = 0,
     window: Annotated[int, Parameter(help="Of the context's weight, in pixels.")] = 7,
     realism: Annotated[float, Parameter(help="Weight of log(1 − D(G(z))); 0 without a critic.")] = 0.003,
     count: Count = None,
@@ -90,7 +92,7 @@ def inpaint(
     others = dict(rivals(train, given)) if baselines != "none" else {}
     if context_encoder is not None:
         others["context-encoder"] = _encoder(context_encoder, source.shape)
-    chosen = method_of("lbfgs" if method == "auto" else method, steps, source.latent.size)
+    chosen = method_of("lbfgs" if method == "auto" else method, steps, source.latent.size, race)
     if method == "auto" and steps is None:
         chosen = LBFGS(steps=150)
     parts: list[Found] = []

@@ -26,6 +26,7 @@ __all__ = [
     "How",
     "Label",
     "Norm",
+    "Race",
     "Realism",
     "Restarts",
     "Seed",
@@ -48,6 +49,13 @@ How = Annotated[
     ),
 ]
 Steps = Annotated[int | None, Parameter(help="At most; the method's own if not given.")]
+Race = Annotated[
+    int,
+    Parameter(
+        help="After every so many steps of lm or lbfgs (try 5, 40) the worse half of an image's restarts "
+        "gives up, down to two: sooner, and seldom worse. 0: none does."
+    ),
+]
 Norm = Annotated[float | None, Parameter(help="Weight of the prior ‖z‖².")]
 Realism = Annotated[float, Parameter(help="Weight of the prior log(1 − D(G(z))); needs a critic.")]
 Starts = Annotated[
@@ -62,10 +70,10 @@ Label = Annotated[
 Device = Annotated[str, Parameter(help="auto, cpu, cuda, mps.")]
 
 
-def method_of(name: str, steps: int | None, latents: int) -> "Method":
-    """The method of this name, with so many steps; `auto` by the number of latents.
+def method_of(name: str, steps: int | None, latents: int, race: int = 0) -> "Method":
+    """The method of this name, with so many steps and this race; `auto` by the number of latents.
 
-    Raises ValueError for steps below 1.
+    Raises ValueError for steps below 1, a race below 0, and one of a method that has none.
     """
     from dataclasses import replace
 
@@ -74,6 +82,10 @@ def method_of(name: str, steps: int | None, latents: int) -> "Method":
 
     if steps is not None and steps < 1:
         raise ValueError(f"--steps must be at least 1, not {steps}")
+    if race < 0:
+        raise ValueError(f"--race must be at least 0, which is none, not {race}")
+    if race and name in ("adam", "momentum"):
+        raise ValueError(f"--race goes with --method lm or lbfgs, and {name} is as published")
     chosen: Any
     if name == "auto":
         chosen = method_for(latents)
@@ -81,6 +93,8 @@ def method_of(name: str, steps: int | None, latents: int) -> "Method":
         chosen = Adam(0.01, 1000) if latents <= 32 else Adam(0.1, 500)
     else:
         chosen = METHODS[name]()
+    if race:
+        chosen = replace(chosen, race=race)
     found: Method = chosen if steps is None else replace(chosen, steps=steps)
     return found
 
@@ -170,6 +184,7 @@ def invert(
     restarts: Restarts = 4,
     method: How = "auto",
     steps: Steps = None,
+    race: Race = 0,
     norm: Norm = None,
     realism: Realism = 0.0,
     starts: Starts = "random",
@@ -196,7 +211,7 @@ def invert(
     source = prior_of(trained, label)
     images, names = open_images(trained, photos, count)
     misfit = Misfit(Whole(), images)
-    chosen = method_of(method, steps, source.latent.size)
+    chosen = method_of(method, steps, source.latent.size, race)
     prior = prior_for(source, norm, realism)
     start = begin(source, misfit, starts, restarts, seed, images)
     parts: list[Found] = []

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from zerosum.cli_inverse import Device, How, Restarts, Seed, Steps, compare_picture, method_of, searching
+from zerosum.cli_inverse import (
+    Device,
+    How,
+    Race,
+    Restarts,
+    Seed,
+    Steps,
+    compare_picture,
+    method_of,
+    searching,
+)
 from zerosum.cli_use import AsJson, Generator, Weights
 
 if TYPE_CHECKING:
@@ -51,6 +61,7 @@ def sense(
     restarts: Restarts = 10,
     method: How = "auto",
     steps: Steps = None,
+    race: Race = 0,
     norm: Annotated[
         float | None, Parameter(help="Weight of ‖z‖² for the generator alone; .1 or .001.")
     ] = None,
@@ -107,7 +118,7 @@ def sense(
             residual,
             restarts,
             usual if norm is None else norm,
-            method_of(method, steps, source.latent.size),
+            method_of(method, steps, source.latent.size, race),
             hear=hear,
         )
         try:

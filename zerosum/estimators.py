@@ -4,7 +4,7 @@ All are given images in [0, 1] and measurements with their noise, and give image
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -105,22 +105,28 @@ class Ours:
         """The latents that fit best, or that are most probable; searched once an operator."""
         key = kind, id(operator)
         if key not in self._found:
-            normal = self.source.latent.law == "normal"
+            normal, method = self.source.latent.law == "normal", self.method
             if kind == "plain":
                 misfit, norm = Misfit(operator, y), self.norm
             else:
                 misfit, norm = whitened(operator, y, self.residual, scene.deviation), float(normal)
+                if self._averages and isinstance(method, LevenbergMarquardt | LBFGS):
+                    method = replace(method, race=0)  # the mean is over where all restarts end
             found = self.source.search(
                 misfit,
                 start=self._starts(misfit, scene),
                 seed=scene.seed,
-                method=self.method,
+                method=method,
                 prior=Prior(norm=norm, within=None if normal else 1.0),
                 decoded=unit,
                 hear=self.hear,
             )
             self._found[key] = operator, found  # the operator is kept, so that its id stays its own
         return self._found[key][1]
+
+    @property
+    def _averages(self) -> bool:
+        return self.source.latent.law == "normal" and self.source.latent.size <= FEW
 
     def _starts(self, misfit: Misfit, scene: Scene) -> Tensor:
         """Random latents, the second half of them the nearest of 1,000 where there is one class."""
@@ -148,7 +154,7 @@ class Ours:
     def _gaussian(self, scene: Scene) -> Tensor:
         found = self._search("probable", scene, scene.operator, scene.y)
         drawn, spread = found.image, torch.zeros_like(found.image)
-        if self.source.latent.law == "normal" and self.source.latent.size <= FEW:
+        if self._averages:
             misfit = whitened(scene.operator, scene.y, self.residual, scene.deviation)
             means = []
             for start in range(0, len(drawn), AT_ONCE):

@@ -1,11 +1,13 @@
 """The one solver: exact where the answer is known, and each image on its own."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from zerosum.draws import Latent
-from zerosum.inverse.descent import LBFGS, Adam, LevenbergMarquardt, Method, Momentum
+from zerosum.inverse.descent import LBFGS, Adam, LevenbergMarquardt, Method, Momentum, _leaders
 from zerosum.inverse.frozen import frozen
 from zerosum.inverse.misfit import Misfit, Prior, Problem, jacobian
 from zerosum.inverse.search import METHODS, Found, method_for, nearest_of_many, random_starts, search
@@ -97,6 +99,54 @@ def test_an_image_does_not_depend_on_its_neighbours(method: Method) -> None:
     assert torch.equal(split.chosen, together.chosen) or torch.allclose(
         split.misfit, together.misfit, atol=1e-4
     )
+
+
+@pytest.mark.parametrize("method", [LBFGS(steps=60, race=8), LevenbergMarquardt(steps=20, race=3)])
+def test_a_race_finds_what_all_restarts_find_and_asks_less(method: LBFGS | LevenbergMarquardt) -> None:
+    net, dense = small_net(), Dense(normal(20, 36, seed=5) / 4)
+    y = dense.forward(net(normal(4, 4, seed=6))) + 0.02 * normal(4, 20, seed=7)
+    start, asked = random_starts(Latent(4), 8, 4, seed=2), [0, 0]
+    found = []
+    for number, race in enumerate((method.race, 0)):
+
+        def counting(z: Tensor, number: int = number) -> Tensor:
+            asked[number] += len(z)
+            return net(z)
+
+        found.append(search(counting, Misfit(dense, y), start, method=replace(method, race=race)))
+    raced, whole = found
+    assert torch.allclose(raced.misfit, whole.misfit, rtol=1e-2, atol=1e-4)
+    assert asked[0] < 0.7 * asked[1]
+    # Who leads is asked of each image's own restarts, so neighbours do not matter.
+    alone = search(net, Misfit(dense, y[2:3]), start[:, 2:3], method=method)
+    assert torch.allclose(raced.image[2], alone.image[0], atol=2e-3)
+
+
+def test_the_better_half_goes_on_and_two_at_least() -> None:
+    value = torch.tensor([[5.0, 1.0], [4.0, 2.0], [3.0, 3.0], [2.0, 4.0], [1.0, 5.0]]).flatten()
+    going = torch.ones(10, dtype=torch.bool)
+    going[8] = False  # the first image's best rests: it has arrived
+    left = _leaders(value, going, 5)
+    assert left.view(5, 2).T.tolist() == [[False, False, True, True, False], [True, True, True, False, False]]
+    assert _leaders(value, left, 5).view(5, 2).sum(0).tolist() == [2, 2]
+    assert torch.equal(_leaders(value, _leaders(value, left, 5), 5), _leaders(value, left, 5))
+
+
+def test_rows_that_rest_cost_nothing() -> None:
+    """Restarts that begin at the answer rest at once; the search then asks of the others alone."""
+    net, dense = small_net(), Dense(torch.eye(36))
+    truth = normal(3, 4, seed=6)
+    start = truth[None].repeat(3, 1, 1)
+    start[2] += 0.5
+    for method in (LBFGS(steps=40), LevenbergMarquardt(steps=20)):
+        asked: list[int] = []
+
+        def decode(z: Tensor, asked: list[int] = asked) -> Tensor:
+            asked.append(len(z))
+            return net(z)
+
+        search(decode, Misfit(dense, net(truth).flatten(1)), start, method=method)
+        assert max(asked[len(asked) // 2 : -1]) <= 3
 
 
 def test_the_best_restart_is_the_one_that_fits_the_measurements() -> None:

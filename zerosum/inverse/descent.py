@@ -1,7 +1,8 @@
 """Ways to make an objective small, for many rows at once and each row as if it were alone.
 
 A method is called with a problem and latents [R, B, k], and returns the best latents it met, by the objective
-of each row. `tell(iteration, of, best)` hears the best objective of every row, [R, B], as it goes.
+of each row. `tell(iteration, of, best)` hears the best objective of every row, [R, B], as it goes. A row that
+gets no better rests, and costs nothing from then on.
 """
 
 from collections.abc import Callable
@@ -27,24 +28,27 @@ class Method(Protocol):
 
 
 class _Best:
-    """The best latents met, row by row, and which rows still get better."""
+    """The best latents met, row by row, and which rows still get better. Rows are [R, B] or [R·B]."""
 
     def __init__(self, z: Tensor, patience: int, tolerance: float) -> None:
         self.z = z.clone()
-        self.value = torch.full(z.shape[:2], torch.inf, device=z.device)
+        self.value = torch.full(z.shape[:-1], torch.inf, dtype=z.dtype, device=z.device)
         self.mark = self.value.clone()
-        self.idle = torch.zeros(z.shape[:2], dtype=torch.long, device=z.device)
+        self.idle = torch.zeros(z.shape[:-1], dtype=torch.long, device=z.device)
         self.patience, self.tolerance = patience, tolerance
 
-    def see(self, z: Tensor, value: Tensor) -> Tensor:
-        """Take what is better; returns which rows are still going, [R, B]."""
-        better = value < self.value
-        self.z = torch.where(better[..., None], z, self.z)
-        self.value = torch.where(better, value, self.value)
-        much = self.value < self.mark - self.tolerance * self.mark.abs()
-        much |= torch.isinf(self.mark) & torch.isfinite(self.value)
-        self.mark = torch.where(much, self.value, self.mark)
-        self.idle = torch.where(much, 0, self.idle + 1)
+    def see(self, z: Tensor, value: Tensor, some: Tensor | slice = slice(None)) -> Tensor:
+        """Take what is better, of all rows or of `some`; returns which of all are still going."""
+        held, best, mark = self.z[some], self.value[some], self.mark[some]
+        better = value < best
+        self.z[some] = torch.where(better[..., None], z, held)
+        best = torch.where(better, value, best)
+        self.value = self.value.clone()  # whoever was told the one before keeps it
+        self.value[some] = best
+        much = best < mark - self.tolerance * mark.abs()
+        much |= torch.isinf(mark) & torch.isfinite(best)
+        self.mark[some] = torch.where(much, best, mark)
+        self.idle[some] = torch.where(much, 0, self.idle[some] + 1)
         return self.idle < self.patience
 
 
@@ -108,6 +112,14 @@ class Momentum:
         return best.z
 
 
+def _leaders(value: Tensor, going: Tensor, restarts: int) -> Tensor:
+    """The better half of each image's rows that still go, rounded up; two at least. All [R·B]."""
+    values = torch.where(going, value, torch.inf).view(restarts, -1)
+    left = going.view(restarts, -1).sum(0)
+    places = values.argsort(dim=0, stable=True).argsort(0)
+    return going & (places < ((left + 1) // 2).clamp_min(2)).flatten()
+
+
 @dataclass(frozen=True)
 class LBFGS:
     """Limited-memory BFGS, each row with a memory and a line search of its own (Nocedal & Wright 2006, 7.4).
@@ -115,6 +127,9 @@ class LBFGS:
     The line search brackets a step with enough descent and enough change of slope by doubling and halving
     (weak Wolfe conditions, c₁ 1e-4, c₂ .9), which also serves objectives with kinks, as of ReLU nets
     (Lewis & Overton 2013). For k of some hundred latents it needs a fraction of Adam's evaluations.
+
+    With a `race`, after every so many steps the worse half of an image's restarts stays where it is, down to
+    two: the best restart comes sooner, and is not always the one that all would have led to.
     """
 
     steps: int = 100
@@ -122,33 +137,42 @@ class LBFGS:
     trials: int = 12
     patience: int = 5
     tolerance: float = 1e-5
+    race: int = 0
 
     def __call__(self, problem: Problem, z: Tensor, tell: Tell | None = None) -> Tensor:
-        z = problem.prior.keep(z.clone())
+        restarts, problem = len(z), problem.rows(len(z))
+        shape, z = z.shape, problem.prior.keep(z.flatten(0, 1).clone())
         value, slope = problem.graded(z)
         best = _Best(z, self.patience, self.tolerance)
         pairs: list[tuple[Tensor, Tensor, Tensor]] = []
         going = best.see(z, value)
+        some = torch.arange(len(z), device=z.device)  # which rows still go: all below is of these alone
         for step in range(1, self.steps + 1):
+            left = going[some]
+            if not bool(left.all()):
+                some, z, value, slope = some[left], z[left], value[left], slope[left]
+                pairs = [(moved[left], turned[left], scale[left]) for moved, turned, scale in pairs]
             along = -_two_loops(pairs, slope)
             down = (along * slope).sum(-1)
             # Where the memory misleads, straight down.
             astray = down >= 0
-            along = torch.where(astray[..., None], -slope, along)
+            along = torch.where(astray[:, None], -slope, along)
             down = torch.where(astray, -slope.square().sum(-1), down)
             length = torch.ones_like(value) if pairs else 1 / slope.norm(dim=-1).clamp_min(1e-12)
-            new, new_value, new_slope = self._line(problem, z, value, slope, along, down, length, going)
+            new, new_value, new_slope = self._line(problem.of(some), z, value, slope, along, down, length)
             moved, turned = new - z, new_slope - slope
             curved = (moved * turned).sum(-1)
             good = curved > 1e-10 * turned.square().sum(-1)
             pairs = [*pairs[-(self.memory - 1) :], (moved, turned, torch.where(good, 1 / curved, 0))]
             z, value, slope = new, new_value, new_slope
-            going = going & best.see(z, value)
+            going = going & best.see(z, value, some)
+            if self.race and step % self.race == 0:
+                going = _leaders(best.value, going, restarts)
             if tell:
-                tell(step, self.steps, best.value)
+                tell(step, self.steps, best.value.view(shape[:2]))
             if not bool(going.any()):
                 break
-        return best.z
+        return best.z.view(shape)
 
     def _line(
         self,
@@ -159,32 +183,30 @@ class LBFGS:
         along: Tensor,
         down: Tensor,
         length: Tensor,
-        going: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         low, high = torch.zeros_like(value), torch.full_like(value, torch.inf)
-        done, kept = ~going, (z, value, slope)
+        kept = z.clone(), value.clone(), slope.clone()
+        some = torch.arange(len(z), device=z.device)  # the rows whose step is not found
         for _ in range(self.trials):
-            tried = problem.prior.keep(z + length[..., None] * along)
-            new, rise = problem.graded(tried)
-            far = ~(new <= value + 1e-4 * length * down)  # also where it is NaN
-            near = ~far & ((rise * along).sum(-1) < 0.9 * down)
+            tried = problem.prior.keep(z[some] + length[some, None] * along[some])
+            new, rise = problem.of(some).graded(tried)
+            far = ~(new <= value[some] + 1e-4 * length[some] * down[some])  # also where it is NaN
+            near = ~far & ((rise * along[some]).sum(-1) < 0.9 * down[some])
             # The best step with enough descent is kept, even where the bracket is not closed.
-            take = ~done & ~far & (new <= kept[1])
-            kept = (
-                torch.where(take[..., None], tried, kept[0]),
-                torch.where(take, new, kept[1]),
-                torch.where(take[..., None], rise, kept[2]),
-            )
-            done = done | ~(far | near)
-            if bool(done.all()):
+            take = ~far & (new <= kept[1][some])
+            for to, what in zip(kept, (tried, new, rise), strict=True):
+                to[some[take]] = what[take]
+            low[some[near]], high[some[far]] = length[some[near]], length[some[far]]
+            some = some[far | near]
+            if not len(some):
                 break
-            low, high = torch.where(near, length, low), torch.where(far, length, high)
-            length = torch.where(torch.isinf(high), 2 * length, (low + high) / 2)
+            middle = (low[some] + high[some]) / 2
+            length[some] = torch.where(torch.isinf(high[some]), 2 * length[some], middle)
         return kept
 
 
 def _two_loops(pairs: list[tuple[Tensor, Tensor, Tensor]], slope: Tensor) -> Tensor:
-    """The inverse Hessian's product with the slope, rows [R, B, k] (Nocedal & Wright, algorithm 7.4)."""
+    """The inverse Hessian's product with the slope, rows [N, k] (Nocedal & Wright, algorithm 7.4)."""
     q, shares = slope, []
     for moved, turned, scale in reversed(pairs):
         share = scale * (moved * q).sum(-1)
@@ -205,57 +227,67 @@ class LevenbergMarquardt:
 
     (JᵀJ + λI + μI) d = −(Jᵀr + λz), the step taken where the objective falls, μ by the gain ratio (Nielsen
     1999). λ is the prior's weight of ‖z‖². A misfit of power 1 is met by iterated reweighting: residuals are
-    divided by √(|r| + 1e-3 of their mean), whose squares sum to about Σ|r|. Raises ValueError for a prior
-    that asks the critic, whose log-likelihood is no sum of squares.
+    divided by √(|r| + 1e-3 of their mean), whose squares sum to about Σ|r|. `race` as L-BFGS has it. Raises
+    ValueError for a prior that asks the critic, whose log-likelihood is no sum of squares.
     """
 
     steps: int = 25
     trials: int = 4
     patience: int = 4
     tolerance: float = 1e-5
+    race: int = 0
 
     def __call__(self, problem: Problem, z: Tensor, tell: Tell | None = None) -> Tensor:
         if problem.prior.realism:
             raise ValueError(
                 "Levenberg–Marquardt needs sums of squares: search with lbfgs or adam for realism"
             )
-        z = problem.prior.keep(z.clone())
+        restarts, problem = len(z), problem.rows(len(z))
+        shape, z = z.shape, problem.prior.keep(z.flatten(0, 1).clone())
         value = problem.objective(z).detach()
-        best, weight = _Best(z, self.patience, self.tolerance), problem.prior.norm
+        best = _Best(z, self.patience, self.tolerance)
         going = best.see(z, value)
         damping, faster = torch.full_like(value, 1e-2, dtype=torch.float64), torch.full_like(value, 2.0)
-        eye = torch.eye(z.shape[-1], dtype=torch.float64, device=z.device)
         for step in range(1, self.steps + 1):
-            residual, slopes = problem.linearised(z)
-            if problem.misfit.power == 1:
-                floor = 1e-3 * residual.abs().mean(-1, keepdim=True) + 1e-12
-                scale = (residual.abs() + floor).rsqrt()
-                residual, slopes = residual * scale, slopes * scale[..., None]
-            normal = (slopes.mT @ slopes).double() + weight * eye
-            slope = (slopes.mT @ residual[..., None]).squeeze(-1).double() + weight * z.double()
+            some = going.nonzero().flatten()
+            part = problem.of(some)
+            normal, slope = self._system(part, z[some])
             size = normal.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(1e-30)
-            waiting = going
+            waiting = torch.arange(len(some), device=z.device)  # of some: those whose step is not taken
             for _ in range(self.trials):
-                system = normal + (damping * size)[..., None, None] * eye
-                move = -torch.linalg.solve(system, slope[..., None]).squeeze(-1)
-                tried = problem.prior.keep(z + move.to(z))
-                new = problem.objective(tried).detach()
-                foreseen = -2 * (slope * move).sum(-1) - (move * (normal @ move[..., None]).squeeze(-1)).sum(
-                    -1
-                )
-                gain = (value - new).double() / foreseen.clamp_min(1e-30)
-                taken = waiting & (new < value)
-                eased = damping * (1 - (2 * gain - 1) ** 3).clamp(1 / 3, 2)
-                harder = torch.where(waiting, damping * faster, damping)
-                damping = torch.where(taken, eased, harder).clamp(1e-9, 1e9)
-                faster = torch.where(taken, 2.0, torch.where(waiting, 2 * faster, faster))
-                z, value = torch.where(taken[..., None], tried, z), torch.where(taken, new, value)
-                waiting = waiting & ~taken
-                if not bool(waiting.any()):
+                row, n, g = some[waiting], normal[waiting], slope[waiting]
+                held = damping[row] * size[waiting]
+                move = -torch.linalg.solve(n + torch.diag_embed(held[:, None].expand_as(g)), g[..., None])
+                move = move.squeeze(-1)
+                tried = problem.prior.keep(z[row] + move.to(z))
+                new = part.of(waiting).objective(tried).detach()
+                foreseen = -2 * (g * move).sum(-1) - (move * (n @ move[..., None]).squeeze(-1)).sum(-1)
+                gain = (value[row] - new).double() / foreseen.clamp_min(1e-30)
+                taken = new < value[row]
+                eased = damping[row] * (1 - (2 * gain - 1) ** 3).clamp(1 / 3, 2)
+                damping[row] = torch.where(taken, eased, damping[row] * faster[row]).clamp(1e-9, 1e9)
+                faster[row] = torch.where(taken, 2.0, 2 * faster[row])
+                z[row[taken]], value[row[taken]] = tried[taken], new[taken]
+                waiting = waiting[~taken]
+                if not len(waiting):
                     break
-            going = going & best.see(z, value)
+            going[some] = best.see(z[some], value[some], some)[some]
+            if self.race and step % self.race == 0:
+                going = _leaders(best.value, going, restarts)
             if tell:
-                tell(step, self.steps, best.value)
+                tell(step, self.steps, best.value.view(shape[:2]))
             if not bool(going.any()):
                 break
-        return best.z
+        return best.z.view(shape)
+
+    def _system(self, problem: Problem, z: Tensor) -> tuple[Tensor, Tensor]:
+        """JᵀJ + λI and Jᵀr + λz of each row, in float64: half the objective's Hessian, nearly, and slope."""
+        residual, slopes = problem.linearised(z)
+        if problem.misfit.power == 1:
+            floor = 1e-3 * residual.abs().mean(-1, keepdim=True) + 1e-12
+            scale = (residual.abs() + floor).rsqrt()
+            residual, slopes = residual * scale, slopes * scale[..., None]
+        normal = (slopes.mT @ slopes).double()
+        normal.diagonal(dim1=-2, dim2=-1).add_(problem.prior.norm)
+        slope = (slopes.mT @ residual[..., None]).squeeze(-1).double()
+        return normal, slope + problem.prior.norm * z.double()

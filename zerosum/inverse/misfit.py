@@ -6,7 +6,7 @@ Nothing is averaged over the batch, so weights mean the same however many images
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, cast
 
@@ -96,8 +96,8 @@ class Misfit:
         """Images [..., B, C, H, W] → misfits [..., B]."""
         return self.total(self.residual(x))
 
-    def of(self, chosen: slice) -> "Misfit":
-        """The misfit of some of the images; masks that are one an image are chosen alike."""
+    def of(self, chosen: slice | Tensor) -> "Misfit":
+        """The misfit of some images, in any order; masks that are one an image are chosen alike."""
 
         def part(x: Tensor | None, shared: int) -> Tensor | None:
             return x[chosen] if x is not None and x.dim() > shared else x
@@ -142,10 +142,10 @@ class Prior:
             )
 
     def __call__(self, z: Tensor, x: Tensor) -> Tensor:
-        """Latents [R, B, k] and their images [R, B, C, H, W] → [R, B]."""
+        """Latents [..., B, k] and their images [..., B, C, H, W] → [..., B]."""
         total = self.norm * z.square().sum(-1)
         if self.realism and self.critic is not None:
-            logits = self.critic(x.flatten(0, 1)).unflatten(0, z.shape[:2])
+            logits = self.critic(x.flatten(0, -4)).unflatten(0, z.shape[:-1])
             total = total - self.realism * F.softplus(logits)
         return total
 
@@ -162,24 +162,37 @@ class Prior:
 
 @dataclass(frozen=True)
 class Problem:
-    """The objective F(z) = misfit(G(z)) + prior(z), for each restart and image."""
+    """F(z) = misfit(G(z)) + prior(z) of latents [R, B, k], R restarts of B images, or of [B, k]."""
 
     decode: Decode
     misfit: Misfit
     prior: Prior
 
+    def of(self, chosen: slice | Tensor) -> "Problem":
+        """The problem of some of the images."""
+        if isinstance(chosen, Tensor) and len(chosen) == len(self.misfit.measured):
+            return self  # choices are in order and without repetition, so this is all of them
+        return replace(self, misfit=self.misfit.of(chosen))
+
+    def rows(self, restarts: int) -> "Problem":
+        """The same with every restart an image of its own: of latents [R·B, k], which may rest one by one."""
+        if restarts == 1:
+            return self
+        again = torch.arange(len(self.misfit.measured), device=self.misfit.measured.device).repeat(restarts)
+        return replace(self, misfit=self.misfit.of(again))
+
     def images(self, z: Tensor) -> Tensor:
-        """[R, B, k] → [R, B, C, H, W]."""
-        x: Tensor = self.decode(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        """[..., B, k] → [..., B, C, H, W]."""
+        x: Tensor = self.decode(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
         return x
 
     def objective(self, z: Tensor) -> Tensor:
-        """F(z), [R, B]."""
+        """F(z), [..., B]."""
         x = self.images(z)
         return self.misfit(x) + self.prior(z, x)
 
     def graded(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """F(z) [R, B] and its gradient [R, B, k]; each row's depends on that row alone."""
+        """F(z) [..., B] and its gradient [..., B, k]; each row's depends on that row alone."""
         with torch.enable_grad():
             leaf = z.detach().requires_grad_()
             value = self.objective(leaf)
@@ -188,43 +201,58 @@ class Problem:
 
     @torch.no_grad()
     def linearised(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """The residual [R, B, n] and its derivative by the latent [R, B, n, k], in forward mode."""
-        rows, k = z.flatten(0, 1), z.shape[-1]
-        x = self.images(z)
-        tangents = jacobian(self.decode, rows).unflatten(0, z.shape[:2]).movedim(-1, 0)
-        slopes = self.misfit.direction(tangents)  # the operator is linear: [k, R, B, n]
-        assert slopes.shape[0] == k
-        return self.misfit.residual(x), slopes.movedim(0, -1)
+        """The residual [..., B, n] and its derivative by the latent [..., B, n, k], in forward mode."""
+        rows = self.rows(math.prod(z.shape[:-2]))
+        slopes, done = [], 0
+        for tangents in _tangents(self.decode, z.flatten(0, -2)):  # the operator is linear: [k, rows, n]
+            part = rows.misfit.of(slice(done, done + tangents.shape[1]))
+            slopes.append(part.direction(tangents))
+            done += tangents.shape[1]
+        whole = torch.cat(slopes, 1).unflatten(1, z.shape[:-1])
+        return self.misfit.residual(self.images(z)), whole.movedim(0, -1)
 
 
 def jacobian(decode: Decode, z: Tensor) -> Tensor:
     """dG/dz of each row: z [N, k] → [N, C, H, W, k], forward mode (k tangents through one pass).
 
-    Nets that cannot be mapped over tangents at once, for they fix a memory format, have each latent
-    repeated k times instead.
-
     >>> jacobian(lambda z: (2 * z)[:, :, None, None], torch.zeros(1, 2)).squeeze()
     tensor([[2., 0.],
             [0., 2.]])
     """
-    from torch.func import jacfwd, jvp, vmap
+    return torch.cat(list(_tangents(decode, z)), 1).movedim(0, -1)
+
+
+def _tangents(decode: Decode, z: Tensor) -> Iterator[Tensor]:
+    """What moving each latent moves of the images, [k, n, C, H, W], of as many rows as memory allows.
+
+    Nets that cannot be mapped over tangents at once, for they fix a memory format, have each latent
+    repeated k times instead.
+    """
+    from torch.func import jvp, vmap
 
     k = z.shape[1]
+    eye = torch.eye(k, dtype=z.dtype, device=z.device)
+
+    def mapped(part: Tensor) -> Tensor:
+        along = eye[:, None].expand(k, *part.shape)
+        found: Tensor = vmap(lambda one: jvp(decode, (part,), (one,))[1])(along)
+        return found
+
+    def repeated(part: Tensor) -> Tensor:
+        along = eye.repeat_interleave(len(part), 0)
+        found: Tensor = jvp(decode, (part.repeat(k, 1),), (along,))[1].unflatten(0, (k, len(part)))
+        return found
+
+    way = mapped
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, on first use of forward mode
         size = decode(z[:1]).numel()
-        rows = max(1, _AT_ONCE // (4 * size * k))
-        mapped = vmap(jacfwd(lambda one: decode(one[None])[0]))
-        try:
-            return torch.cat([mapped(part) for part in z.split(rows)])
-        except RuntimeError as error:
-            if "vmap" not in str(error):
-                raise
-
-        def repeated(part: Tensor) -> Tensor:
-            along = torch.eye(k, dtype=z.dtype, device=z.device).repeat(len(part), 1)
-            slopes = jvp(decode, (part.repeat_interleave(k, 0),), (along,))[1]
-            found: Tensor = slopes.unflatten(0, (len(part), k)).movedim(1, -1)
-            return found
-
-        return torch.cat([repeated(part) for part in z.split(rows)])
+        for part in z.split(max(1, _AT_ONCE // (4 * size * k))):
+            try:
+                found = way(part)
+            except RuntimeError as error:
+                if "vmap" not in str(error):
+                    raise
+                way = repeated
+                found = way(part)
+            yield found
