@@ -137,7 +137,7 @@ def test_sensing_is_compared(do: Do, tmp_path: Path) -> None:
     assert code == 0
     told = json.loads(out)
     rows = {(row["method"], row["measurements"]): row for row in told["results"]}
-    assert len(rows) == 2 * 5
+    assert len(rows) == 2 * 6
     assert rows["generator", 12]["mse"] < rows["lasso-dct", 12]["mse"]
     assert rows["generator + gaussian", 40]["mse"] < rows["generator", 40]["mse"]
     assert rows["lmmse", 12]["p"] < 1

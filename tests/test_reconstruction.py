@@ -11,7 +11,7 @@ from tests.running import start, work_alone
 from zerosum.data import Dataset, open_data
 from zerosum.inverse.descent import LevenbergMarquardt
 from zerosum.inverse.misfit import Misfit, Whole
-from zerosum.reconstruction import photographs, prior_of
+from zerosum.reconstruction import _carried, photographs, prior_of
 from zerosum.rundir import DataOptions
 from zerosum.trained import decode, load
 
@@ -41,6 +41,19 @@ def test_an_encoder_comes_near_and_a_search_nearer(priors: Path) -> None:
     found = source.search(misfit, start=start[None], method=LevenbergMarquardt(steps=5))
     assert (found.misfit <= told + 1e-4).all()
     assert torch.allclose(source.decoders[0](start), trained.generator(start), atol=1e-5)
+
+
+def test_nets_on_a_device_take_what_is_on_the_cpu_and_give_it_back() -> None:
+    seen: list[str] = []
+
+    def net(z: torch.Tensor) -> torch.Tensor:
+        seen.append(z.device.type)
+        return torch.ones(z.shape)
+
+    carried = _carried(net, torch.device("meta"))
+    assert carried(torch.zeros(2, 3)).device.type == "cpu"
+    assert seen == ["meta"]
+    assert _carried(net, torch.device("cpu")) is net
 
 
 def test_every_class_is_searched_and_the_right_one_found(tmp_path: Path) -> None:

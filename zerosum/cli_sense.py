@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sense"]
 
-RESIDUALS = 3000  # training images whose residuals tell what the generator cannot draw
-SEARCHED = 384  # as many where each must be searched from scratch
-SEEN = 20_000  # training images that the rivals learn from, at most
+SEEN = 20_000  # training images that are learned from, at most
 COLUMNS = 10
 
 
@@ -76,9 +74,7 @@ def sense(
     zerosum sense RUN --measurements 25,50,100,200,400 --noise 0.1 --baselines all. Writes results.json,
     curve.png and pictures.png; Ctrl-C keeps the numbers of measurements that are finished.
     """
-    import torch
-
-    from zerosum.estimators import RIVALS, Ours, rivals, training_residuals, unit
+    from zerosum.estimators import RIVALS, Ours, learn, rivals, unit
     from zerosum.inverse.linear import fit_spread
     from zerosum.inverse.misfit import Misfit, Whole
     from zerosum.names import look_up
@@ -96,13 +92,11 @@ def sense(
     least = given.noise if noise is None else noise
     truth, seen = _images(trained, images, train, count or given.count)
     asked = RIVALS if baselines == "all" else tuple(n.strip() for n in baselines.split(",") if n.strip())
-    others = {} if baselines == "none" else rivals(seen, asked)
-    with searching("residuals of training images") as hear:
-        some = RESIDUALS if source.encode is not None else SEARCHED
-        draw = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))[:some]
-        # Of few images for their size only the first directions are told apart; the rest are taken alike.
-        rank = None if len(draw) > 2 * math.prod(source.shape) else max(1, len(draw) // 4)
-        residual = fit_spread(training_residuals(source, seen[draw], hear), rank=rank)
+    people.print(f"learning from {len(seen):,} training images", highlight=False)
+    spread = fit_spread(seen)
+    others = {} if baselines == "none" else rivals(spread, asked)
+    with searching("latents of training images") as hear:
+        learned = learn(source, seen, spread, seed, hear)
     usual = 0.1 if source.shape[0] == 1 else 0.001
     results: list[Result] = []
 
@@ -115,7 +109,7 @@ def sense(
     with searching("searching") as hear:
         ours = Ours(
             source,
-            residual,
+            learned,
             restarts,
             usual if norm is None else norm,
             method_of(method, steps, source.latent.size, race),
@@ -136,6 +130,7 @@ def sense(
     report = _report(trained, results, least, seed, restarts, len(truth))
     kept = promises(results, truth, nearest.image.clamp(0, 1), least, seed)
     report["coverage"] = _covered(results, truth, ours.deviations)
+    report["shares"] = {str(m): share for m, share in ours.shares.items()}
     report["theorem"] = [one._asdict() for one in kept]
     (folder / "results.json").write_text(
         json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8"
@@ -233,12 +228,11 @@ def _covered(
     results: "Sequence[Result]", truth: "Tensor", deviations: "dict[int, Tensor]"
 ) -> list[dict[str, float]]:
     """How often the truth lies within ±1.96 of the deviations told, which is 95 % where they are right."""
-    from zerosum.estimators import OURS
     from zerosum.inverse.uncertainty import coverage
 
     found = []
     for r in results:
-        if r.method == OURS[-1] and r.measurements in deviations:
+        if r.method == "generator + gaussian" and r.measurements in deviations:
             told = coverage(truth, r.images, deviations[r.measurements])
             share, width = float(told.share.mean()), float(told.width.mean())
             found.append({"measurements": r.measurements, "share": share, "half width": width})

@@ -77,8 +77,9 @@ def prior_of(trained: Trained, label: Label | Sequence[Label] | None = None) -> 
     if trained.format.points:
         raise ValueError(f"{trained.path}: makes points, not images")
     channels, height, width = trained.format.shape
-    generator = frozen(trained.generator)
-    like = next(generator.parameters())
+    frozen_generator = frozen(trained.generator)
+    like = next(frozen_generator.parameters())
+    generator = _carried(frozen_generator, like.device)
     game = trained.system.game
     chosen = trained.numbers(label) if trained.classes or label is not None else ()
 
@@ -90,17 +91,21 @@ def prior_of(trained: Trained, label: Label | Sequence[Label] | None = None) -> 
     critic = getattr(game, "critic", None)
     judge = None
     if isinstance(critic, nn.Module) and not trained.classes:
-        judge = critic.to(like.device).eval().requires_grad_(False)
+        judge = _carried(critic.to(like.device).eval().requires_grad_(False), like.device)
     encoder = getattr(game, "encoder", None)
     encode = None
     if isinstance(encoder, nn.Module):
         told_by = encoder.to(like.device).eval().requires_grad_(False)
-
-        def encode(x: Tensor) -> Tensor:
-            mean: Tensor = told_by(x)[0]
-            return mean
+        encode = _carried(lambda x: told_by(x)[0], like.device)
 
     return GeneratorPrior(trained.path, decoders, trained.latent, (channels, height, width), judge, encode)
+
+
+def _carried(net: Callable[..., Tensor], device: torch.device) -> Callable[..., Tensor]:
+    """A net on a device for tensors on the CPU, where measurements are; there it is the net itself."""
+    if device.type == "cpu":
+        return net
+    return lambda *given: net(*(x.to(device) for x in given)).to(given[0].device)
 
 
 def photographs(trained: Trained, where: str, opener: Opener, count: int | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from zerosum.inverse import linear as module
 from zerosum.inverse.bases import DCT, Pixel
 from zerosum.inverse.fourier import Fourier, coil_sensitivities, equispaced, line_mask
 from zerosum.inverse.gaussian import Gaussian, subsampled
-from zerosum.inverse.linear import Spread, fit_spread, lmmse
+from zerosum.inverse.linear import Spread, fit_spread, lmmse, spread_along
 from zerosum.inverse.masks import Mask
 from zerosum.inverse.operators import matrix, vector
 from zerosum.inverse.sparse import lasso
@@ -110,6 +110,22 @@ def test_fewer_images_than_numbers(monkeypatch):
     monkeypatch.setattr(module, "WHOLE", 10)
     few = fit_spread(images)
     assert torch.allclose(few.covariance(), whole.covariance(), atol=1e-9)
+
+
+def test_along_given_directions_only_variances_are_told():
+    images = draw(300)
+    spread = fit_spread(images)
+    own = spread_along(images.float(), spread.directions)
+    assert torch.allclose(own.variances, spread.variances, atol=1e-6)
+    turned = torch.linalg.qr(torch.randn(math.prod(SHAPE), 5).double()).Q.T.reshape(5, *SHAPE)
+    found, whole = spread_along(images, turned), images.flatten(1).T.cov()
+    v = turned.flatten(1)
+    expected = (v @ whole @ v.T).diagonal()
+    rest = (whole.trace() - expected.sum()) / (math.prod(SHAPE) - 5)
+    assert found.rest == pytest.approx(float(rest))
+    assert torch.allclose(found.variances, expected.clamp_min(rest))
+    with pytest.raises(ValueError, match="no spread along"):
+        spread_along(images, torch.zeros(2, 1, 3, 3))
 
 
 @every

@@ -11,7 +11,7 @@ from zerosum.draws import Draws
 from zerosum.inverse.masks import Mask
 from zerosum.inverse.operators import Shape, Sized, check_measurements, matrix, of_image, vector
 
-__all__ = ["LinearEstimate", "Spread", "fit_spread", "lmmse"]
+__all__ = ["LinearEstimate", "Spread", "fit_spread", "lmmse", "spread_along"]
 
 WHOLE = 2048  # numbers of an image up to which the covariance is decomposed whole
 _BLOCK = 512
@@ -67,11 +67,7 @@ def fit_spread(images: Tensor, *, rank: int | None = None, seed: int = 0) -> Spr
         raise ValueError(f"a covariance takes images [N, C, H, W] of at least 2, not {list(images.shape)}")
     if rank is not None and not 1 <= rank <= n:
         raise ValueError(f"--rank {rank}: an image of {list(shape)} has 1 to {n} directions")
-    mean = sum(block.sum(0) for block in _blocks(images)) / len(images)
-    assert isinstance(mean, Tensor)
-    if not bool(mean.isfinite().all()):
-        raise ValueError("some training images are not finite: correct or leave them out")
-    over = len(images) - 1
+    mean, over = _mean(images), len(images) - 1
     total = sum(float((block - mean).square().sum()) for block in _blocks(images)) / over
 
     def times(v: Tensor) -> Tensor:
@@ -96,6 +92,42 @@ def fit_spread(images: Tensor, *, rank: int | None = None, seed: int = 0) -> Spr
     variances, v = variances.flip(0)[:kept].clamp_min(0), v.flip(1)[:, :kept]
     rest = max(total - float(variances.sum()), 0.0) / (n - kept) if kept < n else 0.0
     return Spread(mean.unflatten(0, shape), v.T.unflatten(1, shape), variances.clamp_min(rest), rest)
+
+
+def spread_along(images: Tensor, directions: Tensor) -> Spread:
+    """The mean of images [N, C, H, W], and a covariance that is diagonal along given directions, in float64.
+
+    `directions` [r, C, H, W] are orthonormal, such as the principal ones of other images of the kind: then N
+    may be far below the numbers of an image, for only r + 1 variances are told, and not which way they lie.
+
+    Raises ValueError as `fit_spread` does.
+
+    >>> images = torch.tensor([[0.0, 0.0], [2.0, 4.0]]).reshape(2, 1, 1, 2)
+    >>> found = spread_along(images, torch.tensor([1.0, 0.0]).reshape(1, 1, 1, 2))
+    >>> found.variances, found.rest  # 2 along the first pixel, which is less than the rest has
+    (tensor([8.], dtype=torch.float64), 8.0)
+    """
+    if images.dim() != 4 or len(images) < 2 or images.shape[1:] != directions.shape[1:]:
+        raise ValueError(f"images {list(images.shape)} have no spread along {list(directions.shape)}")
+    mean, over = _mean(images), len(images) - 1
+    v = directions.flatten(1).double()
+    total, along = 0.0, torch.zeros(len(v), dtype=torch.float64)
+    for block in _blocks(images):
+        total += float((block - mean).square().sum()) / over
+        along += ((block - mean) @ v.T).square().sum(0) / over
+    others = v.shape[1] - len(v)
+    rest = max(total - float(along.sum()), 0.0) / others if others else 0.0
+    return Spread(
+        mean.unflatten(0, tuple(images.shape[1:])), directions.double(), along.clamp_min(rest), rest
+    )
+
+
+def _mean(images: Tensor) -> Tensor:
+    mean = sum(block.sum(0) for block in _blocks(images)) / len(images)
+    assert isinstance(mean, Tensor)
+    if not bool(mean.isfinite().all()):
+        raise ValueError("some training images are not finite: correct or leave them out")
+    return mean
 
 
 def _blocks(images: Tensor) -> Iterator[Tensor]:

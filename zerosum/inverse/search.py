@@ -184,6 +184,6 @@ def method_for(latents: int) -> Method:
     """Levenberg–Marquardt for up to 32 latents, L-BFGS for more.
 
     >>> method_for(20)
-    LevenbergMarquardt(steps=25, trials=4, patience=4, tolerance=1e-05)
+    LevenbergMarquardt(steps=25, trials=4, patience=4, tolerance=1e-05, race=0)
     """
     return LevenbergMarquardt() if latents <= 32 else LBFGS()
