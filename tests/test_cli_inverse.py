@@ -63,6 +63,18 @@ def test_photographs_are_inverted(do: Do, tmp_path: Path) -> None:
     assert (tmp_path / "latents.png").is_file()
 
 
+def test_restarts_race_if_asked(do: Do, tmp_path: Path) -> None:
+    found = []
+    for race in (0, 2):
+        target = tmp_path / f"{race}.safetensors"
+        code, _, _ = do("invert", "vae", "others.npy", "--out", target, "--restarts", 6, "--race", race)
+        assert code == 0
+        found.append(load_file(target))
+    whole, raced = found
+    assert torch.allclose(raced["errors"], whole["errors"], rtol=0.1)
+    assert (raced["restart_errors"] > 1.1 * whole["restart_errors"]).any()  # some gave up
+
+
 def test_an_encoder_is_a_start(do: Do, tmp_path: Path) -> None:
     target = tmp_path / "latents.safetensors"
     code, _, _ = do("invert", "vae", "others.npy", "--out", target, "--starts", "encoder", "--restarts", 1)
@@ -191,6 +203,8 @@ def test_what_is_finished_is_kept_at_ctrl_c(do: Do, tmp_path: Path, monkeypatch:
         (["invert", "vae", "others.npy", "--restarts", "0"], "--restarts"),
         (["invert", "vae", "others.npy", "--count", "0"], "--count"),
         (["invert", "vae", "others.npy", "--steps", "0"], "--steps"),
+        (["invert", "vae", "others.npy", "--race", "-1"], "--race must be at least 0"),
+        (["invert", "vae", "others.npy", "--race", "5", "--method", "adam"], "lm or lbfgs"),
         (["invert", "vae", "others.npy", "--label", "3"], "without labels"),
         (["inpaint", "vae", "others.npy", "--mask", "middle"], "centre"),
         (["inpaint", "vae", "others.npy", "--mask", "gone.png"], "no such file"),
@@ -221,5 +235,7 @@ def test_what_cannot_be_done_is_refused(do: Do, trained: Path, command: list[str
 def test_the_method_is_that_of_the_name() -> None:
     assert method_of("auto", None, 20) == LevenbergMarquardt()
     assert method_of("auto", 7, 100) == LBFGS(steps=7)
+    assert method_of("auto", None, 20, race=5) == LevenbergMarquardt(race=5)
+    assert method_of("lbfgs", 9, 20, race=40) == LBFGS(steps=9, race=40)
     assert method_of("adam", None, 100) == Adam(0.1, 500)
     assert method_of("adam", None, 20) == Adam(0.01, 1000)

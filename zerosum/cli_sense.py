@@ -74,7 +74,7 @@ def sense(
     zerosum sense RUN --measurements 25,50,100,200,400 --noise 0.1 --baselines all. Writes results.json,
     curve.png and pictures.png; Ctrl-C keeps the numbers of measurements that are finished.
     """
-    from zerosum.estimators import RIVALS, Ours, learn, rivals, unit
+    from zerosum.estimators import Ours, learn, rivals, unit
     from zerosum.inverse.linear import fit_spread
     from zerosum.inverse.misfit import Misfit, Whole
     from zerosum.names import look_up
@@ -90,11 +90,11 @@ def sense(
     numbers = _numbers(measurements) if measurements else given.measurements
     numbers = tuple(sorted({m for m in numbers if measurements or m <= math.prod(source.shape)}))
     least = given.noise if noise is None else noise
+    asked, chosen = _rivals(baselines), method_of(method, steps, source.latent.size, race)
     truth, seen = _images(trained, images, train, count or given.count)
-    asked = RIVALS if baselines == "all" else tuple(n.strip() for n in baselines.split(",") if n.strip())
     people.print(f"learning from {len(seen):,} training images", highlight=False)
     spread = fit_spread(seen)
-    others = {} if baselines == "none" else rivals(spread, asked)
+    others = rivals(spread, asked)
     with searching("latents of training images") as hear:
         learned = learn(source, seen, spread, seed, hear)
     usual = 0.1 if source.shape[0] == 1 else 0.001
@@ -112,7 +112,7 @@ def sense(
             learned,
             restarts,
             usual if norm is None else norm,
-            method_of(method, steps, source.latent.size, race),
+            chosen,
             hear=hear,
         )
         try:
@@ -151,6 +151,18 @@ def _numbers(text: str) -> tuple[int, ...]:
     if not found:
         raise ValueError("--measurements: give at least one number")
     return found
+
+
+def _rivals(text: str) -> tuple[str, ...]:
+    from zerosum.estimators import RIVALS
+
+    if text in ("all", "none"):
+        return RIVALS if text == "all" else ()
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in RIVALS:
+            raise ValueError(f"--baselines {name}: choose all, none, or of {', '.join(RIVALS)}")
+    return names
 
 
 def _images(trained: "Trained", where: str | None, train: str | None, count: int) -> "tuple[Tensor, Tensor]":

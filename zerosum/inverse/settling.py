@@ -39,7 +39,8 @@ def settle(
     steps = torch.zeros(lead, dtype=torch.long, device=start[0].device)
 
     def length(x: Tensor) -> Tensor:
-        return x.reshape(*lead, -1).square().sum(-1).sqrt()
+        norms: Tensor = torch.linalg.vector_norm(x.reshape(*lead, -1), dim=-1)
+        return norms
 
     for _ in range(limit):
         new = step(state)
@@ -49,10 +50,12 @@ def settle(
         moved = torch.zeros_like(active)
         for part, before, size in zip(new, state, sizes, strict=False):
             moved |= length(part - before) > tolerance * size
-        state = tuple(
-            torch.where(active.reshape(*lead, *[1] * (part.dim() - len(lead))), part, before)
-            for part, before in zip(new, state, strict=True)
-        )
+        if not bool(active.all()):
+            new = tuple(
+                torch.where(active.reshape(*lead, *[1] * (part.dim() - len(lead))), part, before)
+                for part, before in zip(new, state, strict=True)
+            )
+        state = new
         steps += active
         active &= moved
         if not bool(active.any()):

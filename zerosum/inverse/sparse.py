@@ -174,10 +174,12 @@ def _fista(
         c, ahead, t = state
         residual = operator.forward(base + basis.synthesise(ahead)) - y
         new = _soft(ahead - length * basis.analyse(operator.adjoint(residual)), cut)
-        uphill = ((ahead - new) * (new - c)).sum((-3, -2, -1), keepdim=True) > 0
+        moved = new - c
+        slope = (ahead - new).flatten(-3).unsqueeze(-2) @ moved.flatten(-3).unsqueeze(-1)
+        uphill = slope.unsqueeze(-1) > 0
         later = torch.where(uphill, 1.0, (1 + (1 + 4 * t**2).sqrt()) / 2)
         momentum = torch.where(uphill, 0.0, (t - 1) / later)
-        return new, new + momentum * (new - c), later
+        return new, torch.addcmul(new, momentum, moved), later
 
     one = torch.ones_like(start[..., :1, :1, :1])
     done = settle(step, (start, start, one), tolerance=tolerance, limit=limit)
@@ -219,7 +221,7 @@ def held_out_penalty(
 
 
 def _soft(x: Tensor, cut: Tensor) -> Tensor:
-    return x.sign() * (x.abs() - cut).clamp_min(0)
+    return x - x.clamp(-cut, cut)
 
 
 def _image(
