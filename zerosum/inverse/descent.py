@@ -112,6 +112,11 @@ class Momentum:
         return best.z
 
 
+def _part(problem: Problem, some: Tensor) -> Problem:
+    """The problem of some rows, in order; of all of them it is the problem itself."""
+    return problem if len(some) == len(problem.misfit.measured) else problem.of(some)
+
+
 def _leaders(value: Tensor, going: Tensor, restarts: int) -> Tensor:
     """The better half of each image's rows that still go, rounded up; two at least. All [R·B]."""
     values = torch.where(going, value, torch.inf).view(restarts, -1)
@@ -159,7 +164,7 @@ class LBFGS:
             along = torch.where(astray[:, None], -slope, along)
             down = torch.where(astray, -slope.square().sum(-1), down)
             length = torch.ones_like(value) if pairs else 1 / slope.norm(dim=-1).clamp_min(1e-12)
-            new, new_value, new_slope = self._line(problem.of(some), z, value, slope, along, down, length)
+            new, new_value, new_slope = self._line(_part(problem, some), z, value, slope, along, down, length)
             moved, turned = new - z, new_slope - slope
             curved = (moved * turned).sum(-1)
             good = curved > 1e-10 * turned.square().sum(-1)
@@ -189,7 +194,7 @@ class LBFGS:
         some = torch.arange(len(z), device=z.device)  # the rows whose step is not found
         for _ in range(self.trials):
             tried = problem.prior.keep(z[some] + length[some, None] * along[some])
-            new, rise = problem.of(some).graded(tried)
+            new, rise = _part(problem, some).graded(tried)
             far = ~(new <= value[some] + 1e-4 * length[some] * down[some])  # also where it is NaN
             near = ~far & ((rise * along[some]).sum(-1) < 0.9 * down[some])
             # The best step with enough descent is kept, even where the bracket is not closed.
@@ -250,7 +255,7 @@ class LevenbergMarquardt:
         damping, faster = torch.full_like(value, 1e-2, dtype=torch.float64), torch.full_like(value, 2.0)
         for step in range(1, self.steps + 1):
             some = going.nonzero().flatten()
-            part = problem.of(some)
+            part = _part(problem, some)
             normal, slope = self._system(part, z[some])
             size = normal.diagonal(dim1=-2, dim2=-1).mean(-1).clamp_min(1e-30)
             waiting = torch.arange(len(some), device=z.device)  # of some: those whose step is not taken
@@ -260,7 +265,7 @@ class LevenbergMarquardt:
                 move = -torch.linalg.solve(n + torch.diag_embed(held[:, None].expand_as(g)), g[..., None])
                 move = move.squeeze(-1)
                 tried = problem.prior.keep(z[row] + move.to(z))
-                new = part.of(waiting).objective(tried).detach()
+                new = _part(part, waiting).objective(tried).detach()
                 foreseen = -2 * (g * move).sum(-1) - (move * (n @ move[..., None]).squeeze(-1)).sum(-1)
                 gain = (value[row] - new).double() / foreseen.clamp_min(1e-30)
                 taken = new < value[row]

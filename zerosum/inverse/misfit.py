@@ -169,9 +169,7 @@ class Problem:
     prior: Prior
 
     def of(self, chosen: slice | Tensor) -> "Problem":
-        """The problem of some of the images."""
-        if isinstance(chosen, Tensor) and len(chosen) == len(self.misfit.measured):
-            return self  # choices are in order and without repetition, so this is all of them
+        """The problem of some of the images, in any order."""
         return replace(self, misfit=self.misfit.of(chosen))
 
     def rows(self, restarts: int) -> "Problem":

@@ -53,7 +53,8 @@ def restart_spread(problem: Problem, found: Found, variance: float) -> Tensor:
     """The standard deviation over restarts of each pixel, each weighed by its likelihood: [B, C, H, W].
 
     Weights are exp(−misfit/(2·variance)), normalised. Where one restart fits much better than all others
-    it is nearly 0: then there was one answer, or too few restarts.
+    it is nearly 0: then there was one answer, or too few restarts. Of a search whose restarts raced it tells
+    too little, as those that gave up are not where they would have led.
     """
     if not variance > 0:
         raise ValueError(f"the noise's variance must be positive, not {variance}")
