@@ -27,7 +27,7 @@ from zerosum.sensing import Estimator, Scene
 __all__ = ["OURS", "RIVALS", "Learned", "Ours", "learn", "rivals", "unit"]
 
 FEW = 32  # latents over whose posterior a mean is taken, where the Jacobian of all restarts is cheap
-AT_ONCE = 16  # images
+AT_ONCE, TAUGHT_AT_ONCE = 16, 128  # images
 SEARCHED = 384  # training images whose latents are searched, where there is no encoder
 PUPILS = 64
 OURS = ("generator", "generator + sparse", "generator + gaussian", "generator & linear")
@@ -94,7 +94,7 @@ def learn(
     pupils = train[order[:PUPILS]]
     decode = unit(source.decoders[0])
     if source.encode is not None:
-        parts = [(part, source.encode(2 * part - 1)) for part in train.split(AT_ONCE)]
+        parts = [(part, source.encode(2 * part - 1)) for part in train.split(TAUGHT_AT_ONCE)]
         latents = torch.cat([z for _, z in parts])
         residuals = torch.cat([part - decode(z) for part, z in parts])
     else:
@@ -102,7 +102,13 @@ def learn(
         few = source.latent.size <= FEW
         method: Method = LevenbergMarquardt(steps=25) if few else LBFGS(steps=60)
         found = source.search(
-            Misfit(Whole(), some), restarts=1, seed=seed, method=method, decoded=unit, hear=hear, at_once=128
+            Misfit(Whole(), some),
+            restarts=1,
+            seed=seed,
+            method=method,
+            decoded=unit,
+            hear=hear,
+            at_once=TAUGHT_AT_ONCE,
         )
         latents, residuals = found.latent, some - found.image
     whole = len(residuals) > 2 * linear.mean.numel()
