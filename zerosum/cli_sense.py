@@ -268,18 +268,18 @@ def _curve(path: Path, results: "Sequence[Result]", noise: float) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from zerosum.lab.style import CYCLE, STYLE, legend_below
+    from zerosum.lab.style import CYCLE, GREY, STYLE, legend_below
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 4.6), layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.subplots()
+        axes, colours = figure.subplots(), (*CYCLE, GREY)  # eight methods at most
         for number, method in enumerate(dict.fromkeys(r.method for r in results)):
             some = sorted((r for r in results if r.method == method), key=lambda r: r.measurements)
             x, y = [r.measurements for r in some], [r.mean for r in some]
             style = "-" if method.startswith("generator") else "--"
             half = [0.0 if math.isnan(r.half) else r.half for r in some]
-            colour = CYCLE[number % len(CYCLE)]
+            colour = colours[number % len(colours)]
             axes.errorbar(x, y, half, label=method, color=colour, linestyle=style, marker="o", capsize=2)
         axes.set_xscale("log")
         axes.set_yscale("log")
