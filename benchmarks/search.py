@@ -1,7 +1,7 @@
 """Latent search, ours against the published ways, on a trained generator and images it never saw.
 
 "lm" (up to 32 latents) or "lbfgs" (more): the time that Adam's 1,000 steps take, over the time in which
-Levenberg–Marquardt or L-BFGS comes as low, its restarts in a race (the commands' `--race 5`, `--race 40`)
+Levenberg–Marquardt or L-BFGS comes as low, its restarts in a race (the commands' `--race 4`, `--race 40`)
 unless `--no-race` is given. As low is the mean over images of the objective of each image's best restart.
 "batch": Adam with all restarts in one batch and batch norm folded, against one restart after the other
 through the plain generator, equal steps. Measurements are Gaussian and noisy, as in Bora et al. 2017:
@@ -32,7 +32,7 @@ from zerosum.trained import load
 
 TARGETS = {"lm": 5.0, "lbfgs": 2.0, "batch": 1.5}
 SECOND: dict[str, LevenbergMarquardt | LBFGS] = {
-    "lm": LevenbergMarquardt(steps=60, race=5),
+    "lm": LevenbergMarquardt(steps=60, race=4),
     "lbfgs": LBFGS(steps=400, race=40),
 }
 

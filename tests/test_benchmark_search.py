@@ -35,7 +35,7 @@ def test_a_run_is_searched_both_ways(
         assert [line["case"] for line in lines] == ["lm", "batch"]
         assert lines[0]["ratio"] >= 0
         assert lines[1]["ratio"] > 0
-    assert races == [5, 0]
+    assert races == [4, 0]
 
 
 def test_best_restarts_are_averaged_and_never_as_low_is_no_ratio() -> None:

@@ -65,7 +65,7 @@ def test_photographs_are_inverted(do: Do, tmp_path: Path) -> None:
 
 def test_restarts_race_if_asked(do: Do, tmp_path: Path) -> None:
     found = []
-    for race in (0, 2):
+    for race in (0, 1):
         target = tmp_path / f"{race}.safetensors"
         code, _, _ = do("invert", "vae", "others.npy", "--out", target, "--restarts", 6, "--race", race)
         assert code == 0

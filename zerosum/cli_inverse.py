@@ -52,8 +52,8 @@ Steps = Annotated[int | None, Parameter(help="At most; the method's own if not g
 Race = Annotated[
     int,
     Parameter(
-        help="After every so many steps of lm or lbfgs (try 5, 40) the worse half of an image's restarts "
-        "gives up, down to two: sooner, and seldom worse. 0: none does."
+        help="After every so many steps of lm or lbfgs (try 4, 40) the worse half of an image's restarts "
+        "gives up, but for those within twice the best: sooner, and seldom worse. 0: none does."
     ),
 ]
 Norm = Annotated[float | None, Parameter(help="Weight of the prior ‖z‖².")]

@@ -118,11 +118,16 @@ def _part(problem: Problem, some: Tensor) -> Problem:
 
 
 def _leaders(value: Tensor, going: Tensor, restarts: int) -> Tensor:
-    """The better half of each image's rows that still go, rounded up; two at least. All [R·B]."""
-    values = torch.where(going, value, torch.inf).view(restarts, -1)
-    left = going.view(restarts, -1).sum(0)
-    places = values.argsort(dim=0, stable=True).argsort(0)
-    return going & (places < ((left + 1) // 2).clamp_min(2)).flatten()
+    """Of each image's rows that still go the better half, rounded up, and all near its best. All [R·B].
+
+    Near is within twice the best objective, for such a row may yet win. Two go on at least.
+    """
+    values = value.view(restarts, -1)
+    best = values.amin(0)
+    rows = going.view(restarts, -1)
+    places = torch.where(rows, values, torch.inf).argsort(dim=0, stable=True).argsort(0)
+    ahead = places < ((rows.sum(0) + 1) // 2).clamp_min(2)
+    return going & (ahead | (values < best + best.abs())).flatten()
 
 
 @dataclass(frozen=True)
@@ -133,8 +138,8 @@ class LBFGS:
     (weak Wolfe conditions, c₁ 1e-4, c₂ .9), which also serves objectives with kinks, as of ReLU nets
     (Lewis & Overton 2013). For k of some hundred latents it needs a fraction of Adam's evaluations.
 
-    With a `race`, after every so many steps the worse half of an image's restarts stays where it is, down to
-    two: the best restart comes sooner, and is not always the one that all would have led to.
+    With a `race`, after every so many steps the worse half of an image's restarts stays where it is, but for
+    those near its best (see `_leaders`): the best restart comes sooner, and is seldom another one.
     """
 
     steps: int = 100
