@@ -142,7 +142,8 @@ def test_sample_i_keeps_its_latent_and_class_whatever_the_count_and_the_others(
     start(tmp_path / "run", photos)
     trained = loaded(tmp_path / "run")
     many = trained.sample(300, seed=7)
-    assert torch.equal(many[:5], trained.sample(5, seed=7))
+    # Products of few rows may sum in another order than those of many.
+    assert torch.allclose(many[:5], trained.sample(5, seed=7), atol=1e-6)
     direct = generate(trained.generator, trained.latent, Draws(7, stop=300), torch.arange(300) % 3)
     assert torch.equal(many, direct)
     for label in (1, "1", "dog", ["dog"], (1, 1)):
