@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from zerosum.draws import Latent
 from zerosum.inverse.descent import LBFGS, Adam, LevenbergMarquardt, Method, Momentum, _leaders
 from zerosum.inverse.frozen import frozen
+from zerosum.inverse.masks import Mask
 from zerosum.inverse.misfit import Misfit, Prior, Problem, jacobian
+from zerosum.inverse.operators import Shown
 from zerosum.inverse.search import METHODS, Found, method_for, nearest_of_many, random_starts, search
 from zerosum.nets.dcgan import DCGANGenerator
 
@@ -253,6 +255,25 @@ def test_many_random_latents_give_nearer_starts() -> None:
     far = random_starts(Latent(4), 2, 3)
     problem = Problem(net, misfit, Prior())
     assert (problem.objective(near).amax(0) < problem.objective(far).amin(0)).all()
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("method", METHODS_HERE, ids=[type(m).__name__ for m in METHODS_HERE])
+def test_each_image_has_its_own_mask_in_every_restart(method: Method, wrapped: bool) -> None:
+    net, truth = small_net(), normal(3, 4, seed=6)
+    keep = torch.rand(3, 1, 6, 6, generator=torch.Generator().manual_seed(1)) < 0.6
+    mask: Mask | Shown = Mask(SHAPE, keep)
+    if wrapped:
+        mask = Shown(mask, torch.arange(36).view(SHAPE) % 5 > 0)
+    misfit = Misfit(mask, mask.forward(net(truth)))
+    start = random_starts(Latent(4), 2, 3, seed=3)
+    found = search(net, misfit, start, method=method)
+    for i in range(3):
+        one: Mask | Shown = Mask(SHAPE, keep[i])
+        if isinstance(mask, Shown):
+            one = Shown(one, mask.shown)
+        alone = search(net, Misfit(one, misfit.measured[i : i + 1]), start[:, i : i + 1], method=method)
+        assert torch.allclose(found.misfit[i], alone.misfit[0], rtol=1e-2, atol=1e-3)
 
 
 def test_what_is_finished_is_kept_when_interrupted() -> None:

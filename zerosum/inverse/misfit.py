@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zerosum.inverse.operators import Shown
+
 __all__ = ["Decode", "Linear", "Misfit", "Prior", "Problem", "Whole", "jacobian"]
 
 Decode = Callable[[Tensor], Tensor]
@@ -103,10 +105,18 @@ class Misfit:
             return x[chosen] if x is not None and x.dim() > shared else x
 
         weight = part(self.weight, self.measured.dim() - 1)
-        operator, keep = self.operator, getattr(self.operator, "keep", None)
-        if isinstance(keep, Tensor) and keep.dim() > 3 and len(keep) > 1:
-            operator = replace(cast(Any, operator), keep=keep[chosen])
+        operator = _of_images(self.operator, chosen)
         return Misfit(operator, self.measured[chosen], weight, part(self.whiten, 2), self.power)
+
+
+def _of_images(operator: Linear, chosen: slice | Tensor) -> Linear:
+    """The operator of some images: masks that are one an image are chosen, also within `Shown`."""
+    keep = getattr(operator, "keep", None)
+    if isinstance(keep, Tensor) and keep.dim() > 3 and len(keep) > 1:
+        return cast(Linear, replace(cast(Any, operator), keep=keep[chosen]))
+    if isinstance(operator, Shown):
+        return replace(operator, operator=cast(Any, _of_images(operator.operator, chosen)))
+    return operator
 
 
 @dataclass(frozen=True)
@@ -242,15 +252,21 @@ def _tangents(decode: Decode, z: Tensor) -> Iterator[Tensor]:
         return found
 
     way = mapped
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, on first use of forward mode
+
+    def either(part: Tensor) -> Tensor:
+        nonlocal way
+        try:
+            return way(part)
+        except RuntimeError as error:
+            if way is repeated or "vmap" not in str(error):
+                raise
+        way = repeated
+        return repeated(part)
+
+    with torch.no_grad():
         size = decode(z[:1]).numel()
-        for part in z.split(max(1, _AT_ONCE // (4 * size * k))):
-            try:
-                found = way(part)
-            except RuntimeError as error:
-                if "vmap" not in str(error):
-                    raise
-                way = repeated
-                found = way(part)
-            yield found
+    for part in z.split(max(1, _AT_ONCE // (4 * size * k))):
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, on first use of forward mode
+            found = either(part)
+        yield found
